@@ -1,0 +1,163 @@
+"""Image files that carry their record, and mask files."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from ..errors import InputError
+from ..typing import Float32
+from .layout import ImageFormat
+from .record import Array, Record
+
+Picture = Image.Image | Array
+"""A PIL image, or uint8 [H, W, 3]."""
+
+_KEY = "ncm"
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_ASCII = b"ASCII\0\0\0"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:ncm="urn:ncm:1"><ncm:record>{}</ncm:record></rdf:Description>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+
+
+def encode_image(picture: Picture, record: Record, image_format: ImageFormat = "png") -> bytes:
+    """Encode an image with its record inside; equal input gives equal bytes.
+
+    Nothing else goes in: what the picture carries of its own (text, EXIF, colour profile) stays behind.
+
+    Args:
+        picture: a PIL image, or uint8 [H, W, 3].
+        record: goes in as JSON without its ``bytes``: PNG iTXt ``ncm``, WebP XMP, or JPEG EXIF UserComment.
+        image_format: png (level 1), lossless webp, or jpeg (quality 95, full colour resolution).
+
+    Raises:
+        InputError: an array of another type or shape.
+    """
+    image = Image.fromarray(_pixels(picture))
+    text = record.embedded().to_json()
+    buffer = io.BytesIO()
+    if image_format == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(_KEY, text)
+        image.save(buffer, "PNG", compress_level=1, pnginfo=info)
+    elif image_format == "webp":
+        image.save(buffer, "WEBP", lossless=True, quality=40, method=2, xmp=_XMP.format(html.escape(text)).encode())
+    else:
+        exif = Image.Exif()
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _ASCII + text.encode("ascii")
+        image.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
+    return buffer.getvalue()
+
+
+def decode_image(data: bytes, where: str) -> Image.Image:
+    """Decode a whole image file to RGB.
+
+    Raises:
+        InputError: it is truncated, damaged, no image, or has bytes behind its end; the message starts with ``where``.
+    """
+    try:
+        with closing(_open(data)) as image:
+            kind = cast("Literal['PNG', 'WEBP', 'JPEG']", image.format)
+            image.verify()
+        with closing(_open(data)) as image:
+            picture = image.convert("RGB")
+    except Exception as error:  # a damaged file may raise anything that a codec can
+        raise InputError(f"{where} is damaged: {len(data)} bytes that do not decode ({error}).") from error
+    if _end(data, kind) != len(data):
+        raise InputError(f"{where} is damaged: {len(data)} bytes, and the image ends at byte {_end(data, kind)}.")
+    return picture
+
+
+def embedded_record(file: Path | bytes, where: str) -> Record:
+    """Read the record that an image carries, from the head of the file (the pixels are not decoded).
+
+    Raises:
+        InputError: no image, no record in it, or a record that is not of the format.
+    """
+    try:
+        with closing(_open(file)) as image:
+            text = _embedded_text(image)
+    except Exception as error:  # as above
+        raise InputError(f"{where} cannot be read as an image ({error}).") from error
+    if text is None:
+        raise InputError(f"{where} carries no record: no data set of format ncm-1 wrote it.")
+    return Record.from_json(text, f"The record in {where}")
+
+
+def encode_mask(mask: Array) -> bytes:
+    """Encode a mask [H, W] with values in [0, 1] as PNG: 1 bit where all are 0 or 1, else 8 bit.
+
+    Raises:
+        InputError: another shape, NaN, or values outside of [0, 1].
+    """
+    if mask.ndim != 2 or not mask.size:
+        raise InputError(f"The mask has the shape {list(mask.shape)}; legal is [height, width].")
+    values = mask.astype(np.float32)
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        raise InputError("The mask has NaN or values outside of [0, 1]; clamp it or mend what made it.")
+    binary = np.logical_or(values == 0, values == 1).all()
+    image = Image.fromarray(values == 1) if binary else Image.fromarray(np.round(values * 255).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def decode_mask(data: bytes, where: str) -> Float32[Array, "h w"]:
+    """Decode a mask file to values in [0, 1].
+
+    Raises:
+        InputError: damaged, or not a mask (1-bit or 8-bit grey PNG).
+    """
+    decode_image(data, where)
+    with closing(_open(data)) as image:
+        if image.mode not in ("1", "L"):
+            raise InputError(f"{where} is no mask: its mode is {image.mode}; legal is 1-bit or 8-bit grey.")
+        return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+
+
+def _open(file: Path | bytes) -> Image.Image:
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    return cast("Image.Image", Image.open(source, formats=("PNG", "WEBP", "JPEG")))
+
+
+def _pixels(picture: Picture) -> Array:
+    pixels = np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise InputError(f"The image is {pixels.dtype} {list(pixels.shape)}; legal is uint8 [height, width, 3].")
+    return np.ascontiguousarray(pixels)
+
+
+def _embedded_text(image: Image.Image) -> str | None:
+    info = cast("dict[str, object]", image.info)
+    if image.format == "PNG":
+        text = info.get(_KEY)
+        return text if isinstance(text, str) else None
+    if image.format == "WEBP":
+        packet = info.get("xmp")
+        text = packet.decode("utf-8") if isinstance(packet, bytes) else ""
+        match = re.search(r"<ncm:record>(.*?)</ncm:record>", text)
+        return html.unescape(match[1]) if match else None
+    comment: object = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    if isinstance(comment, bytes) and comment.startswith(_ASCII):
+        return comment[len(_ASCII) :].decode("ascii")
+    return None
+
+
+def _end(data: bytes, kind: Literal["PNG", "WEBP", "JPEG"]) -> int:
+    """Where the image ends by its own account."""
+    if kind == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8
+    if kind == "PNG":
+        return data.find(_PNG_END) + len(_PNG_END)
+    return data.find(b"\xff\xd9", data.find(b"\xff\xda")) + 2

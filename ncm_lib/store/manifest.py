@@ -1,0 +1,108 @@
+"""``dataset.json``: what a data set is, and what made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from typing_extensions import Self
+
+from ..errors import InputError
+from .disk import replace_bytes
+from .layout import MANIFEST, ImageFormat
+
+
+class Manifest(BaseModel):
+    """The head of a data set. Two hashes decide whether a run may go on; the plain fields show what differs."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+
+    format: Literal["ncm-1"] = "ncm-1"
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Class names; a class id is a position in this list."""
+    meta_class: str = ""
+    method: str
+    config: dict[str, JsonValue]
+    """The method's resolved config."""
+    seed: int = Field(ge=0)
+    plan_hash: str
+    """Fixes labels, masks and noise."""
+    render_hash: str | None = None
+    """Fixes the pixels beyond the plan; null where the renderer cannot know its model (a ComfyUI graph)."""
+    render: dict[str, JsonValue] = Field(default_factory=dict)
+    """The settings behind ``render_hash``."""
+    model_fingerprint: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that made the data set."""
+    batch_shape: int = Field(ge=1)
+    count: int = Field(ge=1)
+    """Target size: the samples are 0..count-1."""
+    image_format: ImageFormat = "png"
+
+    @classmethod
+    def read(cls, root: Path) -> Self:
+        """Read ``root/dataset.json``.
+
+        Raises:
+            InputError: it is missing, torn, or not of format ncm-1.
+        """
+        path = root / MANIFEST
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise InputError(
+                f"{root} is no data set: {MANIFEST} cannot be read ({error.strerror}). "
+                "Give the folder that a generation wrote (it holds dataset.json, metadata.jsonl and images/)."
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise InputError(
+                f"{path} is not a data set's head of format ncm-1: {place}: {first['msg']}. "
+                "Restore the file from a copy, or generate into a new folder."
+            ) from error
+
+    def write(self, root: Path, rank: int = 0) -> None:
+        """Write ``root/dataset.json`` atomically."""
+        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=True, allow_nan=False)
+        replace_bytes(root / MANIFEST, f"{text}\n".encode("ascii"), rank)
+
+
+def difference(there: Manifest, here: Manifest) -> list[str]:
+    """What keeps a run from going on with a data set, one line per field; empty when it may go on.
+
+    A different ``count`` is none of it. Where the hashes agree, only the image format can differ in earnest; where
+    they do not, every field that differs is named, and the hashes themselves when no field explains them.
+    """
+    keys = ("format", "plan_hash", "render_hash", "image_format", "classes")
+    if all(getattr(there, key) == getattr(here, key) for key in keys):
+        return []
+    ours, theirs = (dict(_flat(side.model_dump(mode="json", exclude={"count"}))) for side in (here, there))
+    lines = [
+        f"{key}: the data set has {_shown(theirs, key)}, this run has {_shown(ours, key)}"
+        for key in dict.fromkeys([*theirs, *ours])
+        if theirs.get(key, _NOTHING) != ours.get(key, _NOTHING)
+    ]
+    return [line for line in lines if not line.startswith(("plan_hash:", "render_hash:"))] or lines
+
+
+_NOTHING = object()
+
+
+def _shown(fields: dict[str, JsonValue], key: str) -> str:
+    return json.dumps(fields[key], ensure_ascii=False) if key in fields else "no such field"
+
+
+def _flat(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """Leaves of nested objects by dotted name; the class list by position."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list) and name == "classes":
+        for position, inner in enumerate(value):
+            yield f"{name}[{position}]", inner
+    else:
+        yield name, value
