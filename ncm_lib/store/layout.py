@@ -20,6 +20,11 @@ SOFT_LABELS = "soft_labels.npy"
 PREVIEW = "preview.png"
 PER_FOLDER = 1000
 
+_OURS = re.compile(
+    r"dataset\.json|images|masks|metadata(-[0-9]+)?\.jsonl|failures\.jsonl|stats\.jsonl|index\.parquet"
+    r"|soft_labels\.npy|preview\.(png|html)|\.ncm-[0-9]+\.lock|\..+\.[0-9]+\.tmp"
+)
+
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
@@ -42,6 +47,11 @@ def log_paths(root: Path) -> list[Path]:
     """The logs of all ranks, by rank."""
     found = [(re.fullmatch(r"metadata-([0-9]+)\.jsonl", path.name), path) for path in root.iterdir()]
     return [path for _, path in sorted((int(match[1]), path) for match, path in found if match and path.is_file())]
+
+
+def is_ours(name: str) -> bool:
+    """Whether an entry of the data set's folder is one that this format knows."""
+    return _OURS.fullmatch(name) is not None
 
 
 def safe_join(root: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,12 +13,12 @@ import numpy as np
 
 from ..typing import Bool, Int64
 from .disk import is_temp
-from .layout import INDEX, SUFFIXES, image_name, log_paths, mask_name
+from .layout import INDEX, SUFFIXES, image_name, is_ours, log_paths, mask_name
 from .log import parse_line, read_log
 from .manifest import Manifest
 from .record import Array, Record
 
-_JUNK_SHOWN = 3
+_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,10 @@ class Ledger:
     """Which of ``logs`` holds the record, -1 where none does."""
     offset: Int64[Array, " n"]
     logs: tuple[Path, ...]
-    notes: list[str]
-    """What was found damaged, foreign or left over: a line each."""
+    damage: list[str]
+    """Lines that cannot be read, records that fit nothing here, left-over temp files: a line each."""
+    foreign: list[str]
+    """What is in the folders and is none of the format's: a line per folder."""
 
     @classmethod
     def read(cls, root: Path, manifest: Manifest, *, clean_rank: int | None = None) -> Ledger:
@@ -49,21 +51,31 @@ class Ledger:
             manifest: its head.
             clean_rank: remove the temp files that this rank left over.
         """
-        notes: list[str] = []
-        suffix = SUFFIXES[manifest.image_format]
-        sizes = _scan(root, "images", suffix, manifest.count, notes, clean_rank)
-        masks = _scan(root, "masks", ".png", manifest.count, notes, clean_rank) > 0
+        scan = _Scan(root=root, count=manifest.count, clean_rank=clean_rank)
+        scan.note(root.name, [entry.name for entry in _entries(root) if not is_ours(entry.name)])
+        sizes = scan.sizes("images", SUFFIXES[manifest.image_format])
+        masks = scan.sizes("masks", ".png") > 0
+        damage = scan.damage
         log = np.full(manifest.count, -1, dtype=np.int64)
         offset = np.zeros(manifest.count, dtype=np.int64)
         logs = (*([root / INDEX] if (root / INDEX).is_file() else []), *log_paths(root))
         for number, path in enumerate(logs):
-            for place, record in read_log(path, notes):
+            for place, record in read_log(path, damage):
                 index = record.index
                 if problem := _misfit(record, manifest):
-                    notes.append(f"{path.name}: the record of sample {index} is ignored: {problem}")
+                    damage.append(f"{path.name}: the record of sample {index} is ignored: {problem}")
                 elif record.bytes == sizes[index] and (record.mask_file_name is None or masks[index]):
                     log[index], offset[index] = number, place
-        return cls(root=root, sizes=sizes, masks=masks, log=log, offset=offset, logs=logs, notes=notes)
+        return cls(
+            root=root,
+            sizes=sizes,
+            masks=masks,
+            log=log,
+            offset=offset,
+            logs=logs,
+            damage=damage,
+            foreign=scan.foreign,
+        )
 
     @property
     def done(self) -> Bool[Array, " n"]:
@@ -99,40 +111,56 @@ def _misfit(record: Record, manifest: Manifest) -> str | None:
     return None
 
 
-def _scan(
-    root: Path, kind: str, suffix: str, count: int, notes: list[str], clean_rank: int | None
-) -> Int64[Array, " n"]:
-    """Sizes of the files ``kind/FOLDER/INDEX.suffix``, -1 where none; all else is noted, own temp files removed."""
-    sizes = np.full(count, -1, dtype=np.int64)
-    if (root / kind).is_symlink():
-        notes.append(f"{kind} is a symlink and is not followed: a data set holds its files itself")
+@dataclass(frozen=True, kw_only=True)
+class _Scan:
+    """One pass over the folders of a data set."""
+
+    root: Path
+    count: int
+    clean_rank: int | None
+    damage: list[str] = field(default_factory=list[str])
+    foreign: list[str] = field(default_factory=list[str])
+
+    def sizes(self, kind: str, suffix: str) -> Int64[Array, " n"]:
+        """Sizes of the files ``kind/FOLDER/INDEX.suffix``, -1 where none; notes all else, removes own temp files."""
+        sizes = np.full(self.count, -1, dtype=np.int64)
+        if (self.root / kind).is_symlink():
+            self.damage.append(f"{kind} is a symlink and is not followed: a data set holds its files itself")
+            return sizes
+        strange: list[str] = []
+        for folder in _entries(self.root / kind):
+            if folder.name.isdecimal() and folder.is_dir(follow_symlinks=False):
+                self._folder(folder, kind, suffix, sizes)
+            else:
+                strange.append(folder.name)
+        self.note(kind, strange)
         return sizes
-    folders = _entries(root / kind)
-    strange = [entry.name for entry in folders if not (entry.name.isdecimal() and entry.is_dir(follow_symlinks=False))]
-    _note(notes, kind, strange)
-    for folder in folders:
-        if folder.name in strange:
-            continue
-        strange_files: list[str] = []
+
+    def note(self, folder: str, strange: list[str]) -> None:
+        """Note foreign entries of a folder in one line."""
+        if strange:
+            names = ", ".join(map(repr, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
+            self.foreign.append(f"{folder}: {len(strange)} foreign entries are ignored: {names}")
+
+    def _folder(self, folder: os.DirEntry[str], kind: str, suffix: str, sizes: Int64[Array, " n"]) -> None:
+        strange: list[str] = []
         for entry in _entries(Path(folder.path)):
             stem = entry.name.removesuffix(suffix)
-            # isdecimal takes other scripts' digits too; the comparison of the whole name settles it
-            index = int(stem) if stem.isdecimal() else count
-            if (
-                index < count
-                and entry.name == f"{index:08d}{suffix}"
-                and folder.name == f"{index // 1000:03d}"
-                and entry.is_file(follow_symlinks=False)
-            ):
+            # isdecimal takes other scripts' digits too; comparing the whole name settles it
+            index = int(stem) if stem.isdecimal() else self.count
+            expected = (
+                index < self.count and f"{folder.name}/{entry.name}" == f"{index // 1000:03d}/{index:08d}{suffix}"
+            )
+            if expected and entry.is_file(follow_symlinks=False):
                 sizes[index] = entry.stat(follow_symlinks=False).st_size
-            elif clean_rank is not None and is_temp(entry.name, clean_rank):
+            elif not is_temp(entry.name):
+                strange.append(entry.name)
+            elif self.clean_rank is not None and is_temp(entry.name, self.clean_rank):
                 with suppress(OSError):
                     Path(entry.path).unlink()
-                notes.append(f"{kind}/{folder.name}/{entry.name}: left over from a run that was cut short; removed")
-            elif not is_temp(entry.name):
-                strange_files.append(entry.name)
-        _note(notes, f"{kind}/{folder.name}", strange_files)
-    return sizes
+                where = f"{kind}/{folder.name}/{entry.name}"
+                self.damage.append(f"{where}: left over from a run that was cut short; removed")
+        self.note(f"{kind}/{folder.name}", strange)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -141,9 +169,3 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except FileNotFoundError:
         return []
-
-
-def _note(notes: list[str], folder: str, strange: list[str]) -> None:
-    if strange:
-        names = ", ".join(map(repr, strange[:_JUNK_SHOWN])) + (", ..." if len(strange) > _JUNK_SHOWN else "")
-        notes.append(f"{folder}: {len(strange)} foreign entries are ignored: {names}")

@@ -85,24 +85,25 @@ def _tile(root: Path, record: Record, classes: Sequence[str]) -> Image.Image:
         picture = _outlined(picture, mask)
     size = max(13, picture.width // 11)
     font = ImageFont.load_default(size=size)
-    shares = list(zip(record.class_ids, record.weights, strict=True))[: len(_COLOURS)]
-    line, bar, space = round(size * 1.35), max(5, size // 3), max(4, size // 3)
-    tile = Image.new("RGB", (picture.width, picture.height + bar + space + len(shares) * line), _PAPER)
+    shares = list(zip(record.class_ids, record.weights, _COLOURS, strict=False))
+    line, bar, space, dot = round(size * 1.35), max(6, size // 2), max(4, size // 3), round(size * 0.6)
+    tile = Image.new("RGB", (picture.width, picture.height + bar + 2 * space + len(shares) * line), _PAPER)
     tile.paste(picture, (0, 0))
     draw = ImageDraw.Draw(tile)
-    left, top = 0.0, picture.height
-    for (_, weight), colour in zip(shares, _COLOURS, strict=False):
+    left, top = 0.0, picture.height + space
+    for _, weight, colour in shares:
         right = left + weight * picture.width
         if round(right) > round(left):
             draw.rectangle((round(left), top, round(right) - 1, top + bar - 1), fill=colour)
         left = right
-    top += bar + space
-    for class_id, weight in shares:
-        share = f"{weight:.0%}".replace("%", " %")
-        room = picture.width - draw.textlength(share, font) - space
-        draw.text((0, top), _shortened(draw, classes[class_id], font, room), fill=_INK if weight else _FAINT, font=font)
-        draw.text((picture.width, top), share, fill=_INK if weight else _FAINT, font=font, anchor="ra")
-        top += line
+    baseline = top + bar + space + size
+    for class_id, weight, colour in shares:
+        share, ink = f"{100 * weight:.0f} %", _INK if weight else _FAINT
+        room = picture.width - draw.textlength(share, font) - dot - 2 * space
+        draw.rectangle((0, baseline - dot, dot - 1, baseline - 1), fill=colour)
+        draw.text((dot + space, baseline), _shortened(draw, classes[class_id], font, room), ink, font, anchor="ls")
+        draw.text((picture.width, baseline), share, ink, font, anchor="rs")
+        baseline += line
     return tile
 
 
@@ -121,7 +122,8 @@ def _outlined(picture: Image.Image, mask: Array) -> Image.Image:
     """Draw the border between the two regions, each side in its class's colour, so one sees which part is whose."""
     binary = Image.fromarray(np.array(mask >= 0.5, dtype=np.uint8))
     first = np.array(binary.resize(picture.size, Image.Resampling.NEAREST), dtype=np.bool_)
-    near_first, near_second = _grown(first, 2), _grown(~first, 2)
+    thickness = max(2, picture.width // 80)
+    near_first, near_second = _grown(first, thickness), _grown(~first, thickness)
     pixels: Array = np.array(picture)
     for side, other, colour in ((first, near_second, _COLOURS[0]), (~first, near_first, _COLOURS[1])):
         pixels[side & other] = tuple(bytes.fromhex(colour[1:]))

@@ -78,7 +78,7 @@ class DatasetWriter:
                 self._settle_manifest()
                 self._clean_root()
                 ledger = Ledger.read(self.path, self.manifest, clean_rank=self._rank)
-            self.notes += [*([self._lock.note] if self._lock.note else []), *ledger.notes]
+            self.notes += [*([self._lock.note] if self._lock.note else []), *ledger.damage, *ledger.foreign]
             self._done: Bool[Array, " n"] = np.array(ledger.done)
             self._log = RunLog(self.path / log_name(self._rank))
         except BaseException:
