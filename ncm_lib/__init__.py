@@ -1,0 +1,81 @@
+"""Diffusion-based data augmentation for image classifiers. Names load on first use, so importing this is cheap."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.generate import generate as generate
+    from .engine.load import load_model as load_model
+    from .engine.settings import RenderSettings as RenderSettings
+    from .errors import InputError as InputError
+    from .errors import MissingExtraError as MissingExtraError
+    from .maths.inversion import ddim_step as ddim_step
+    from .maths.interpolation import circle_angle as circle_angle
+    from .maths.interpolation import circle_coefficients as circle_coefficients
+    from .maths.interpolation import circle_interpolate as circle_interpolate
+    from .maths.interpolation import slerp as slerp
+    from .maths.labels import soft_labels as soft_labels
+    from .maths.masks import Box as Box
+    from .maths.masks import cutmix_box as cutmix_box
+    from .maths.masks import plan_cutmix as plan_cutmix
+    from .maths.masks import sample_cutmix_masks as sample_cutmix_masks
+    from .maths.mixing import guide as guide
+    from .maths.mixing import mix_predictions as mix_predictions
+    from .maths.resize import area_resize as area_resize
+    from .maths.rng import sample_noise as sample_noise
+    from .maths.rng import sample_seeds as sample_seeds
+    from .maths.schedules import LinearSchedule as LinearSchedule
+    from .maths.schedules import ScaledLinearSchedule as ScaledLinearSchedule
+    from .maths.schedules import forward_noise as forward_noise
+    from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
+    from .plan.classes import ClassList as ClassList
+    from .plan.prompts import class_prompts as class_prompts
+    from .store.reader import SyntheticDataset as SyntheticDataset
+    from .store.verify import verify as verify
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Box": "maths.masks",
+    "ClassList": "plan.classes",
+    "InputError": "errors",
+    "LinearSchedule": "maths.schedules",
+    "MissingExtraError": "errors",
+    "NoiseCutMix": "methods.noisecutmix",
+    "RenderSettings": "engine.settings",
+    "ScaledLinearSchedule": "maths.schedules",
+    "SyntheticDataset": "store.reader",
+    "area_resize": "maths.resize",
+    "circle_angle": "maths.interpolation",
+    "circle_coefficients": "maths.interpolation",
+    "circle_interpolate": "maths.interpolation",
+    "class_prompts": "plan.prompts",
+    "cutmix_box": "maths.masks",
+    "ddim_step": "maths.inversion",
+    "forward_noise": "maths.schedules",
+    "generate": "engine.generate",
+    "guide": "maths.mixing",
+    "load_model": "engine.load",
+    "mix_predictions": "maths.mixing",
+    "plan_cutmix": "maths.masks",
+    "sample_cutmix_masks": "maths.masks",
+    "sample_noise": "maths.rng",
+    "sample_seeds": "maths.rng",
+    "slerp": "maths.interpolation",
+    "soft_labels": "maths.labels",
+    "verify": "store.verify",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

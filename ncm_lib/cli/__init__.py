@@ -1,0 +1,1 @@
+"""The command ``ncm``: one thin file per sub-command."""

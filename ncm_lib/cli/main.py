@@ -1,0 +1,66 @@
+"""The entry point of ``ncm``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+from pydantic import ValidationError
+
+from ..errors import InputError, MissingExtraError
+from .demo import Demo
+from .errors import BAD_INPUT, INTERRUPTED, message
+from .generate import GenerateNoiseCutMix
+from .preview import Preview
+from .verify import Verify
+
+_DESCRIPTION = "Soft-labelled training images from a diffusion model."
+_METHODS = {"noisecutmix": GenerateNoiseCutMix}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None takes the process's own.
+
+    Returns:
+        0 done, 1 findings or failed samples, 2 bad input, 130 interrupted.
+    """
+    try:
+        return _parse(list(sys.argv[1:] if argv is None else argv))()
+    except (InputError, MissingExtraError, ValidationError) as error:
+        print(f"ncm: {message(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("ncm: interrupted; finished samples are kept, the same command continues", file=sys.stderr)
+        return INTERRUPTED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Make a soft-labelled data set by one of the methods.
+
+    Examples:
+        ncm generate noisecutmix --help
+        ncm generate noisecutmix --model demo --out aug --count 100
+    """
+
+    method: tyro.conf.Positional[Literal["noisecutmix"]]
+    """The method; its own --help lists every option."""
+
+    def __call__(self) -> int:
+        """Only reached without options behind the method: show them."""
+        return _parse(["generate", self.method, "--help"])()
+
+
+def _parse(argv: list[str]) -> Callable[[], int]:
+    # every method has its own options, so the word behind "generate" picks the parser
+    if argv[:1] == ["generate"] and len(argv) > 2 and argv[1] in _METHODS:
+        name = argv[1]
+        return tyro.cli(_METHODS[name], prog=f"ncm generate {name}", args=argv[2:])
+    commands = {"demo": Demo, "generate": Generate, "preview": Preview, "verify": Verify}
+    return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)

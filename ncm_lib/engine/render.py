@@ -1,0 +1,138 @@
+"""A planned sample made an image: text cache, noise, masks, denoising, decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..maths.masks import render_boxes
+from ..maths.resize import area_resize
+from ..maths.rng import sample_noise
+from ..plan.sample import BoxMask, Sample
+from ..typing import Float32
+from .denoise import denoise
+from .load import Model
+from .schedulers import fresh, make_scheduler, resolve_spacing
+from .settings import RenderSettings, ResolvedSettings
+
+
+class Renderer:
+    """Renders batches of planned samples with one model and one setting.
+
+    Text embeddings are made once per prompt over the renderer's life.
+    """
+
+    def __init__(self, model: Model, settings: RenderSettings) -> None:
+        self.model = model
+        self.settings = resolve_settings(settings, model)
+        self._scheduler = make_scheduler(
+            model.family.scheduler,
+            self.settings.scheduler,
+            spacing=self.settings.timestep_spacing,
+            final_sigma=self.settings.final_sigma,
+        )
+        self._embeddings: dict[str, Tensor] = {}
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of a latent, in cells."""
+        cell = self.model.family.latent_cell
+        return self.settings.height // cell, self.settings.width // cell
+
+    def learn_prompts(self, prompts: Iterable[str]) -> None:
+        """Encode the prompts that are not yet in the cache; InputError where one is too long for the model."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
+        with torch.inference_mode():
+            for start in range(0, len(new), 64):
+                part = new[start : start + 64]
+                self._embeddings.update(zip(part, self.model.family.encode(part), strict=True))
+
+    def latents(self, samples: Sequence[Sample], on_step: Callable[[int], None] | None = None) -> Tensor:
+        """Denoise the samples in one batch; their number is the batch shape.
+
+        Args:
+            samples: N samples with the same number of conditions.
+            on_step: called after every step.
+
+        Returns:
+            Latents [N, c, h, w] in float32 on the model's device.
+        """
+        height, width = self.latent_size
+        self.learn_prompts([condition.prompt for sample in samples for condition in sample.conditions])
+        channels = self.model.family.latent_channels
+        noise = torch.stack([sample_noise(sample.seed, (channels, height, width)) for sample in samples])
+        planes = torch.stack([mask_planes(sample.mask, height, width) for sample in samples])
+        device = self.model.device
+        conditions = [
+            torch.stack([self._embeddings[prompt.prompt] for prompt in column])
+            for column in zip(*(sample.conditions for sample in samples), strict=True)
+        ]
+        return denoise(
+            self.model.family,
+            fresh(self._scheduler),
+            noise.to(device),
+            conditions,
+            list(planes.to(device).transpose(0, 1).unsqueeze(2)),
+            unconditional=self._unconditional(len(samples)),
+            guidance_scale=self.settings.guidance_scale,
+            num_inference_steps=self.settings.num_inference_steps,
+            # the stream of the steps' noise is its own, so it never repeats the start noise
+            generators=[torch.Generator().manual_seed(sample.seed ^ (1 << 52)) for sample in samples],
+            on_step=on_step,
+        )
+
+    def images(self, latents: Tensor) -> list[np.ndarray[Any, np.dtype[np.uint8]] | None]:
+        """Decode latents to images [height, width, 3] of uint8; None where the result is NaN, infinite or constant."""
+        with torch.inference_mode():
+            pixels = self.model.family.decode(latents).permute(0, 2, 3, 1).cpu()
+        finite = torch.isfinite(pixels).flatten(1).all(1) & torch.isfinite(latents).flatten(1).all(1).cpu()
+        values = (pixels.nan_to_num() * 255).round().to(torch.uint8).numpy()
+        return [image if ok and image.min() < image.max() else None for image, ok in zip(values, finite, strict=True)]
+
+    def _unconditional(self, count: int) -> Tensor | None:
+        if self.settings.guidance_scale == 1.0:
+            return None
+        negative = self.settings.negative_prompt
+        self.learn_prompts([negative])
+        return torch.stack([self._embeddings[negative]] * count)
+
+
+def mask_planes(mask: BoxMask, height: int, width: int) -> Float32[Tensor, "k h w"]:
+    """The masks of a sample's conditions on the latent grid; they sum to one in every cell."""
+    box = np.asarray([mask.box], dtype=np.int32)
+    outside = render_boxes(box, mask.grid_height, mask.grid_width, box_class="b")
+    if (mask.grid_height, mask.grid_width) != (height, width):
+        outside = area_resize(outside, height, width)
+    planes = [outside[0, 0], 1 - outside[0, 0]]
+    return torch.stack(planes if mask.inside == 1 else planes[::-1])
+
+
+def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings:
+    """Fill in the model's defaults; InputError where the image size does not fit the model."""
+    family = model.family
+    height = settings.height or family.default_size
+    width = settings.width or family.default_size
+    multiple = family.size_multiple
+    for name, side in (("height", height), ("width", width)):
+        if side % multiple:
+            below = max(side // multiple, 1) * multiple
+            raise InputError(
+                f"The image {name} is {side}; this model makes multiples of {multiple}: take {below} or {below + multiple}."
+            )
+    guidance = model.defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+    return ResolvedSettings(
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=guidance,
+        scheduler=settings.scheduler,
+        timestep_spacing=resolve_spacing(settings.scheduler, settings.timestep_spacing),
+        final_sigma=settings.final_sigma,
+        negative_prompt=settings.negative_prompt,
+        height=height,
+        width=width,
+        dtype=str(model.dtype).removeprefix("torch."),
+    )

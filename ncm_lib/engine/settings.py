@@ -1,0 +1,66 @@
+"""How a plan is rendered: everything that changes pixels but neither labels nor masks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Spacing = Literal["auto", "linspace", "leading", "trailing"]
+
+
+class RenderSettings(BaseModel):
+    """Settings of the denoising run; None means the model's own default.
+
+    Example:
+        >>> RenderSettings(num_inference_steps=50, scheduler="ddim").guidance_scale is None
+        True
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    num_inference_steps: int = Field(default=25, ge=1, le=1000)
+    """More steps: cleaner images, time grows in proportion."""
+    guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Higher: images closer to the prompt and less varied. 1: no guidance, a third less time."""
+    scheduler: str = "dpmsolver++"
+    """dpmsolver++ (the paper), ddim, euler, euler-ancestral, sde-dpmsolver++, or any diffusers scheduler class."""
+    timestep_spacing: Spacing = "auto"
+    """Where the steps lie. auto: trailing for ddim, else linspace (999, 959, ..., 40 for 25 steps)."""
+    final_sigma: Literal["zero", "sigma_min"] = "zero"
+    """Noise left after the last step. sigma_min: as the published code did it."""
+    negative_prompt: str = ""
+    """What the images should not show."""
+    height: int | None = Field(default=None, ge=1)
+    """Image height in pixels."""
+    width: int | None = Field(default=None, ge=1)
+    """Image width in pixels."""
+
+
+class ResolvedSettings(BaseModel):
+    """``RenderSettings`` with every value concrete: what ``dataset.json`` keeps and ``render_hash`` covers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_inference_steps: int
+    guidance_scale: float
+    scheduler: str
+    timestep_spacing: Literal["linspace", "leading", "trailing"]
+    final_sigma: Literal["zero", "sigma_min"]
+    negative_prompt: str
+    height: int
+    width: int
+    dtype: str
+
+
+def render_hash(settings: ResolvedSettings, *, fingerprint: str, batch_shape: int, versions: dict[str, str]) -> str:
+    """sha256 over all that fixes the bytes of an image beside its plan."""
+    content: dict[str, Any] = {
+        "settings": settings.model_dump(mode="json"),
+        "fingerprint": fingerprint,
+        "batch_shape": batch_shape,
+        "versions": versions,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

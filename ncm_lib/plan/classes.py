@@ -1,0 +1,125 @@
+"""The classes of a data set: names in label order, and what they are kinds of."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import InputError
+
+_LEGAL = 'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, or names a,b,c'
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassList:
+    """Class names in the order of their ids, and the metaclass that prompts put behind them ("bird", or "").
+
+    ``tokens`` are the learned concept words of the classes where there are any; prompts then use them instead of the
+    names. Names are kept as given: labels never depend on how a name could be written as a file name.
+
+    Example:
+        >>> birds = ClassList.of(["robin", "wren"], meta_class="bird")
+        >>> len(birds), birds.id_of("wren")
+        (2, 1)
+    """
+
+    names: tuple[str, ...]
+    meta_class: str = ""
+    tokens: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise InputError(f"The class list is empty; {_LEGAL}.")
+        for position, name in enumerate(self.names):
+            if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
+                raise InputError(f"Class {position} has the name {name!r}; a name needs visible characters on one line.")
+        seen: dict[str, int] = {}
+        for position, name in enumerate(self.names):
+            if name in seen:
+                raise InputError(
+                    f"The class name {name!r} stands twice, as class {seen[name]} and class {position}; "
+                    "every class needs its own name."
+                )
+            seen[name] = position
+        if self.tokens and len(self.tokens) != len(self.names):
+            raise InputError(f"{len(self.tokens)} tokens for {len(self.names)} classes; give one per class, or none.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, names: Iterable[str], meta_class: str = "") -> ClassList:
+        """A class list of these names, in this order."""
+        return cls(names=tuple(names), meta_class=meta_class)
+
+    @classmethod
+    def load(cls, source: str | Path) -> ClassList:
+        """Read a class list.
+
+        Args:
+            source: a JSON file ``{"classes": [...], "meta_class": "bird"}`` (``tokens`` optional, one per class), an
+                image folder (its visible sub-folders in sorted order are the classes), or names ``"a,b,c"``.
+
+        Raises:
+            InputError: nothing is there, the JSON has another form, or a name stands twice.
+        """
+        path = Path(source)
+        if _exists(path):
+            return cls._from_folder(path) if path.is_dir() else cls._from_json(path)
+        text = str(source)
+        looks_like_a_path = isinstance(source, Path) or text.endswith((".json", "/", "\\"))
+        if looks_like_a_path or "," not in text:
+            raise InputError(f"There is no class list at {text!r}; {_LEGAL}.")
+        return cls.of(name.strip() for name in text.split(","))
+
+    @classmethod
+    def _from_folder(cls, folder: Path) -> ClassList:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        if not names:
+            raise InputError(f"The folder {folder} has no sub-folders, so it holds no classes; {_LEGAL}.")
+        return cls.of(names)
+
+    @classmethod
+    def _from_json(cls, file: Path) -> ClassList:
+        try:
+            content: Any = json.loads(file.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"{file} is not readable as JSON ({error}); {_LEGAL}.") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{file} holds a {type(content).__name__}, not an object; {_LEGAL}.")
+        fields = cast("dict[str, Any]", content)
+        unknown = sorted(fields.keys() - {"classes", "meta_class", "tokens"})
+        if unknown:
+            raise InputError(f"{file} has the unknown keys {unknown}; known: classes, meta_class, tokens.")
+        names, meta_class, tokens = fields.get("classes"), fields.get("meta_class", ""), fields.get("tokens", [])
+        if not _is_text_list(names) or not isinstance(meta_class, str) or not _is_text_list(tokens):
+            raise InputError(f"{file} does not have the form of a class list; {_LEGAL}.")
+        return cls(names=tuple(names), meta_class=meta_class, tokens=tuple(tokens))
+
+    def id_of(self, name: str) -> int:
+        """The id of the class ``name``; InputError with the nearest names when there is none."""
+        if name in self.names:
+            return self.names.index(name)
+        near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or list(self.names[:5])
+        raise InputError(f"There is no class {name!r} among the {len(self)} classes; near: {', '.join(near)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the JSON file that ``load`` reads back."""
+        content: dict[str, Any] = {"classes": list(self.names), "meta_class": self.meta_class}
+        return content | ({"tokens": list(self.tokens)} if self.tokens else {})
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a list of names can be longer than any path may be
+        return False
+
+
+def _is_text_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in cast("list[Any]", value))

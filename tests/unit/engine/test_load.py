@@ -1,0 +1,135 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from ncm_lib import InputError, load_model
+from ncm_lib.engine.fingerprint import fingerprint
+from ncm_lib.engine.load import demo_folder
+
+
+def copy_of(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "model")
+
+
+def test_the_demo_model_loads_with_its_classes_and_defaults():
+    model = load_model("demo", device="cpu")
+    assert model.classes.names[7] == "sneaker"
+    assert (model.family.latent_channels, model.family.latent_cell, model.family.default_size) == (4, 2, 32)
+    assert model.dtype == torch.float32
+    assert not model.family.unet.training
+
+
+def test_a_folder_loads_and_its_place_does_not_change_the_fingerprint(tiny_folder, tmp_path):
+    model = load_model(tiny_folder, device="cpu")
+    assert model.classes is None
+    assert model.defaults.guidance_scale == 7.5
+    assert load_model(copy_of(tiny_folder, tmp_path), device="cpu").fingerprint == model.fingerprint
+
+
+def test_one_changed_weight_changes_the_fingerprint(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert fingerprint(copy) != fingerprint(tiny_folder)
+
+
+def test_a_large_file_is_fingerprinted_by_its_size_header_and_spread_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("ncm_lib.engine.fingerprint.BLOCK_BYTES", 16)
+    file = tmp_path / "large.safetensors"
+    content = bytearray(64 * 16 * 8)
+    content[:8] = (100).to_bytes(8, "little")
+    seen = set()
+    for change in (None, 50, 0, len(content) - 1):
+        changed = bytearray(content)
+        if change is not None:
+            changed[change] ^= 1
+        file.write_bytes(changed)
+        seen.add(fingerprint(tmp_path))
+    assert len(seen) == 4
+
+
+def test_model_defaults_come_from_the_folder(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    (copy / "ncm.json").write_text('{"guidance_scale": 2.5}')
+    assert load_model(copy, device="cpu").defaults.guidance_scale == 2.5
+    (copy / "ncm.json").write_text('{"guidance": 2.5}')
+    with pytest.raises(InputError, match=r"ncm\.json is not a file of model defaults"):
+        load_model(copy, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("no-such-model", "There is no model at 'no-such-model'"),
+        ("/no/such/place", "There is no model at"),
+        ("weights.ckpt", "is a single file"),
+    ],
+)
+def test_a_source_that_is_nothing_names_what_is_legal(source, part):
+    with pytest.raises(InputError) as error:
+        load_model(source)
+    assert part in str(error.value)
+    assert "legal: demo, a folder in diffusers' layout" in str(error.value)
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no model_index\.json"):
+        load_model(tmp_path)
+
+
+def test_a_model_of_another_family_is_named(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(InputError, match=r"holds a FluxPipeline; families that can be loaded: SD 1\.x"):
+        load_model(tmp_path)
+
+
+def test_an_index_that_is_no_json_is_refused(tmp_path):
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(InputError, match="does not name a pipeline class"):
+        load_model(tmp_path)
+
+
+def test_half_a_download_names_the_missing_part(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    shutil.rmtree(copy / "vae")
+    with pytest.raises(InputError, match="has no 'vae' folder"):
+        load_model(copy)
+
+
+def test_pickled_weights_are_refused_with_the_way_out(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(InputError, match=r"no \.safetensors file.*safe_serialization"):
+        load_model(copy)
+
+
+def test_a_cut_off_weight_file_is_one_message(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="could not be loaded"):
+        load_model(copy)
+
+
+def test_a_config_of_another_shape_is_one_message(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    file = copy / "unet" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"cross_attention_dim": 48}))
+    with pytest.raises(InputError, match="could not be loaded"):
+        load_model(copy)
+
+
+def test_an_unknown_device_or_dtype_names_those_there_are():
+    with pytest.raises(InputError, match="'tpu' is not to be had here; there are: cpu"):
+        load_model("demo", device="tpu")
+    with pytest.raises(InputError, match="'int8' is not known; legal: float32"):
+        load_model("demo", device="cpu", dtype="int8")
+
+
+def test_the_embedded_model_is_found():
+    assert (demo_folder() / "unet" / "diffusion_pytorch_model.safetensors").is_file()
