@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .engine.settings import RenderSettings as RenderSettings
     from .errors import InputError as InputError
     from .errors import MissingExtraError as MissingExtraError
-    from .maths.inversion import ddim_step as ddim_step
     from .maths.interpolation import circle_angle as circle_angle
     from .maths.interpolation import circle_coefficients as circle_coefficients
     from .maths.interpolation import circle_interpolate as circle_interpolate
     from .maths.interpolation import slerp as slerp
+    from .maths.inversion import ddim_step as ddim_step
     from .maths.labels import soft_labels as soft_labels
     from .maths.masks import Box as Box
     from .maths.masks import cutmix_box as cutmix_box

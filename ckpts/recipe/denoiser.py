@@ -12,7 +12,7 @@ from diffusers.training_utils import EMAModel, compute_snr
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-STEPS = 6500
+STEPS = 5000
 BATCH = 64
 PEAK_LR = 1e-3
 WARMUP = 300
@@ -20,8 +20,16 @@ DECAY = 1500
 EMPTY_PROMPT_SHARE = 0.1
 MIN_SNR_GAMMA = 5.0
 WIDTH = 64
-# "a photo of a {}" is the prompt that the demo promises; the others keep the text encoder from reading one sentence only.
-TEMPLATES = ("a photo of a {}", "a photo of a {}", "a photo of a {}", "a photo of a {} garment", "a picture of a {}", "{}")
+# "a photo of a {}" is the prompt that the demo promises; the others keep the text encoder from knowing one
+# sentence only.
+TEMPLATES = (
+    "a photo of a {}",
+    "a photo of a {}",
+    "a photo of a {}",
+    "a photo of a {} garment",
+    "a picture of a {}",
+    "{}",
+)
 
 
 class Denoiser(torch.nn.Module):
@@ -52,6 +60,7 @@ class Denoiser(torch.nn.Module):
         )
 
     def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, prompt_of_row: Tensor) -> Tensor:
+        """Noise predicted for each row [N, 4, 16, 16] under the prompt that it points to in ``tokens``."""
         states = self.text_encoder(tokens).last_hidden_state
         return self.unet(noisy, timesteps, states[prompt_of_row], return_dict=False)[0]
 

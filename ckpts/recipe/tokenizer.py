@@ -22,7 +22,9 @@ def build(prompts: Iterable[str], folder: Path) -> CLIPTokenizer:
     )
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    bpe.train_from_iterator(sorted({word for prompt in prompts for word in prompt.replace("-", " - ").split()}), trainer)
+    bpe.train_from_iterator(
+        sorted({word for prompt in prompts for word in prompt.replace("-", " - ").split()}), trainer
+    )
     merges = json.loads(bpe.to_str())["model"]["merges"]
     # CLIP's own order: bytes, bytes that end a word, merges, then the two specials.
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -30,13 +32,16 @@ def build(prompts: Iterable[str], folder: Path) -> CLIPTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text(
+        "\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n", encoding="utf-8"
+    )
     settings = {
         "tokenizer_class": "CLIPTokenizer", "model_max_length": MAX_TOKENS, "add_prefix_space": False,
         "bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END,
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     (folder / "special_tokens_map.json").write_text(
-        json.dumps({key: value for key, value in settings.items() if key.endswith("_token")}, indent=2) + "\n", encoding="utf-8"
+        json.dumps({key: value for key, value in settings.items() if key.endswith("_token")}, indent=2) + "\n",
+        encoding="utf-8",
     )
     return CLIPTokenizer.from_pretrained(folder)

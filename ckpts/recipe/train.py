@@ -41,9 +41,15 @@ def main() -> int:
     prompts = [template.format(name) for name in data.CLASSES for template in denoiser.TEMPLATES]
     words = tokenizer.build(prompts, args.work / "tokenizer")
     model = denoiser.train(
-        mean.clone() * scale, std.clone() * scale, torch.from_numpy(real.train_labels).long(), data.CLASSES, words, args.work,
-        seconds=deadline - time.monotonic(), compile_unet=args.compile,
-    )  # fmt: skip
+        mean.clone() * scale,
+        std.clone() * scale,
+        torch.from_numpy(real.train_labels).long(),
+        data.CLASSES,
+        words,
+        args.work,
+        seconds=deadline - time.monotonic(),
+        compile_unet=args.compile,
+    )
     if model is None:
         return _continue_later("denoiser")
     export.write(args.out, vae, model, words, data.CLASSES)

@@ -14,9 +14,10 @@ from .generate import Run, run_generate
 class Demo:
     """A soft-labelled NoiseCutMix data set with the embedded demo model; nothing is downloaded.
 
-    Examples:
-        ncm demo
-        ncm demo --out my-first-set --count 100
+    For example:
+
+    - ncm demo
+    - ncm demo --out my-first-set --count 100
     """
 
     out: Path = Path("ncm-demo")

@@ -18,9 +18,7 @@ from ..methods import Method, NoiseCutMix
 def options_of(kind: type[Method]) -> type[BaseModel]:
     """The method's own config fields as a model: everything but what one run fills in (classes, seed, grid)."""
     own: dict[str, Any] = {
-        name: (field.annotation, field)
-        for name, field in kind.model_fields.items()
-        if name not in Method.model_fields
+        name: (field.annotation, field) for name, field in kind.model_fields.items() if name not in Method.model_fields
     }
     return create_model(f"{kind.__name__}Options", __config__=kind.model_config, __doc__=kind.__doc__, **own)
 
@@ -62,9 +60,10 @@ class Run:
 class GenerateNoiseCutMix:
     """Images that hold two classes each, mixed in the predicted noise, with the soft label of their areas.
 
-    Examples:
-        ncm generate noisecutmix --model demo --out aug --count 100
-        ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7
+    For example:
+
+    - ncm generate noisecutmix --model demo --out aug --count 100
+    - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
@@ -78,12 +77,16 @@ class GenerateNoiseCutMix:
 
 def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run, render: RenderSettings) -> int:
     """Load, plan, generate with a progress bar, and say where everything is."""
+    from transformers.utils import logging
+
     from ..engine.generate import generate
     from ..engine.load import load_model
     from ..errors import InputError
     from ..plan.classes import ClassList
     from .progress import ProgressBar
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     classes = ClassList.load(run.classes) if run.classes is not None else None
     if classes is not None:
         kind(classes=with_meta_class(classes, run.meta_class), **options)  # a bad config is told before a model loads
@@ -91,7 +94,8 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
     classes = classes or model.classes
     if classes is None:
         raise InputError(
-            f"The model {run.model} does not list classes of its own; give --classes (a JSON file, an image folder, or a,b,c)."
+            f"The model {run.model} does not list classes of its own; give --classes "
+            "(a JSON file, an image folder, or a,b,c)."
         )
     with ProgressBar() as bar:
         summary = generate(

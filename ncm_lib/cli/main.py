@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Generate:
     """Make a soft-labelled data set by one of the methods.
 
-    Examples:
-        ncm generate noisecutmix --help
-        ncm generate noisecutmix --model demo --out aug --count 100
+    For example:
+
+    - ncm generate noisecutmix --help
+    - ncm generate noisecutmix --model demo --out aug --count 100
     """
 
     method: tyro.conf.Positional[Literal["noisecutmix"]]

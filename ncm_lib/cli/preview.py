@@ -12,9 +12,10 @@ import tyro
 class Preview:
     """Make the data set's preview.png again: images with the outline of their masks, their classes and weights.
 
-    Examples:
-        ncm preview aug
-        ncm preview aug --count 64
+    For example:
+
+    - ncm preview aug
+    - ncm preview aug --count 64
     """
 
     dataset: tyro.conf.Positional[Path]

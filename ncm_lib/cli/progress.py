@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,7 +14,7 @@ class ProgressBar:
     """``with ProgressBar() as bar: generate(..., on_progress=bar)``."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -21,16 +22,14 @@ class ProgressBar:
     def __call__(self, progress: Progress) -> None:
         """Show how far the run is, unfinished batches counted by their steps."""
         if self._bar is None:
-            first = progress.done - progress.made
             self._bar = tqdm(
                 total=progress.count,
-                initial=first,
+                initial=progress.done - progress.made,
                 unit="image",
                 bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total} images  {rate_fmt}  ETA {remaining}",
             )
         work = self._bar.total - self._bar.initial
-        self._bar.n = round(self._bar.initial + work * progress.fraction, 2)
-        self._bar.refresh() if progress.fraction == 1.0 else self._bar.update(0)
+        self._bar.update(self._bar.initial + work * progress.fraction - self._bar.n)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

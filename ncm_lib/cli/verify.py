@@ -12,9 +12,10 @@ import tyro
 class Verify:
     """Decode every image and mask, and check records, labels and sizes. Exit code 1 where something is wrong.
 
-    Examples:
-        ncm verify aug
-        ncm verify ncm-demo
+    For example:
+
+    - ncm verify aug
+    - ncm verify ncm-demo
     """
 
     dataset: tyro.conf.Positional[Path]
@@ -25,7 +26,5 @@ class Verify:
         from ..store.verify import verify
 
         report = verify(self.dataset)
-        for finding in report.findings:
-            print(finding)
-        print(f"{self.dataset}: {report.checked} samples checked, {len(report.findings)} findings")
-        return 1 if report.findings else 0
+        print(report)
+        return 0 if report.ok else 1

@@ -10,13 +10,13 @@ from torch import Tensor
 from ..maths.mixing import guide, mix_predictions
 from ..typing import Float32
 from .families import Family
-from .schedulers import SchedulerMixin
+from .schedulers import Scheduler
 
 
 @torch.inference_mode()
 def denoise(
     family: Family,
-    scheduler: SchedulerMixin,
+    scheduler: Scheduler,
     noise: Float32[Tensor, "n c h w"],
     conditions: Sequence[Tensor],
     masks: Sequence[Float32[Tensor, "n 1 h w"]],

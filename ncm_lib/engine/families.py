@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
 
 from ..errors import InputError
 from ..typing import Float32
+from .schedulers import Scheduler
 
 
 @runtime_checkable
@@ -22,14 +22,30 @@ class Family(Protocol):
     ``load._FAMILIES``. Latents stay in float32 outside; each adapter casts to the model's dtype.
     """
 
-    scheduler: SchedulerMixin
-    latent_channels: int
-    latent_cell: int
-    """Image pixels along one side of a latent cell."""
-    default_size: int
-    """Image side in pixels that the model was trained for."""
-    size_multiple: int
-    """Image sides must be multiples of this, in pixels."""
+    @property
+    def scheduler(self) -> Scheduler:
+        """The model's own scheduler: its noise schedule and prediction type count, not its kind."""
+        ...
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        ...
+
+    @property
+    def latent_cell(self) -> int:
+        """Image pixels along one side of a latent cell."""
+        ...
+
+    @property
+    def default_size(self) -> int:
+        """Image side in pixels that the model was trained for."""
+        ...
+
+    @property
+    def size_multiple(self) -> int:
+        """Image sides must be multiples of this, in pixels."""
+        ...
 
     def encode(self, prompts: Sequence[str]) -> list[Tensor]:
         """The conditioning of each prompt, on the model's device: one tensor [tokens, width] per prompt."""
@@ -52,7 +68,7 @@ class StableDiffusion1:
     text_encoder: Any
     unet: Any
     vae: Any
-    scheduler: SchedulerMixin
+    scheduler: Scheduler
     device: torch.device
     dtype: torch.dtype
 

@@ -105,9 +105,7 @@ def generate(
         raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
     renderer = Renderer(model, settings or RenderSettings())
     height, width = renderer.latent_size
-    method = method.resolved(
-        seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell
-    )
+    method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell)
     existing = Manifest.read(Path(out)) if (Path(out) / "dataset.json").is_file() else None
     batch_shape = existing.batch_shape if existing and batch_size is None else min(batch_size or DEFAULT_BATCH, count)
     renderer.learn_prompts(method.plan(0, 1).prompts)
@@ -216,7 +214,9 @@ def _mask_image(sample: Sample, latent_size: tuple[int, int]) -> np.ndarray[Any,
 def _manifest(
     method: Method, renderer: Renderer, *, count: int, batch_shape: int, image_format: Literal["png", "webp", "jpeg"]
 ) -> Manifest:
-    versions = {package: importlib.metadata.version(package) for package in ("torch", "diffusers", "transformers", "pillow")}
+    versions = {
+        package: importlib.metadata.version(package) for package in ("torch", "diffusers", "transformers", "pillow")
+    }
     fingerprint = renderer.model.fingerprint
     return Manifest(
         classes=method.classes.names,
@@ -224,9 +224,7 @@ def _manifest(
         method=method.name,
         config=method.config(),
         plan_hash=method.plan_hash(),
-        render_hash=render_hash(
-            renderer.settings, fingerprint=fingerprint, batch_shape=batch_shape, versions=versions
-        ),
+        render_hash=render_hash(renderer.settings, fingerprint=fingerprint, batch_shape=batch_shape, versions=versions),
         render=renderer.settings.model_dump(mode="json"),
         model_fingerprint=fingerprint,
         versions=versions,

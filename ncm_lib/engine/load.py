@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
 
 from ..errors import InputError
 from ..plan.classes import ClassList
@@ -111,15 +112,24 @@ def _folder(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=patterns))
     except Exception as error:  # the hub client raises its own, requests' and the OS's errors
         raise InputError(
-            f"There is no folder {source!r}, and the hub gave no model of that id ({type(error).__name__}: {error}); {legal}."
+            f"There is no folder {source!r}, and the hub gave no model of that id "
+            f"({type(error).__name__}: {error}); {legal}."
         ) from error
 
 
-def _family_of(folder: Path) -> Callable[[Path, torch.device, torch.dtype], Family]:
+def _index(folder: Path) -> dict[str, Any]:
+    file = folder / "model_index.json"
     try:
-        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'model_index.json'} does not name a pipeline class ({error}).") from error
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{file} is not readable as JSON ({error}); a download may have stopped half-way.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds a {type(content).__name__}, not the object that diffusers writes.")
+    return content
+
+
+def _family_of(folder: Path) -> Callable[[Path, torch.device, torch.dtype], Family]:
+    kind = _index(folder).get("_class_name")
     if kind not in _FAMILIES:
         known = ", ".join(f"{name} ({pipeline})" for pipeline, (name, _) in _FAMILIES.items())
         raise InputError(f"{folder} holds a {kind}; families that can be loaded: {known}.")
@@ -133,31 +143,33 @@ def _stable_diffusion_1(folder: Path, device: torch.device, dtype: torch.dtype) 
     for part in ("unet", "vae", "text_encoder"):
         if not list((folder / part).glob("*.safetensors")):
             raise InputError(
-                f"{folder / part} has no .safetensors file. Pickled weights (.bin, .ckpt) are not read, because a pickle "
-                "can run code; load them once where you trust them and save with safe_serialization=True."
+                f"{folder / part} has no .safetensors file. Pickled weights (.bin, .ckpt) are not read, because a "
+                "pickle can run code; load them once where you trust them and save with safe_serialization=True."
             )
-    from diffusers import StableDiffusionPipeline
+    import diffusers
+    from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
+    scheduler_kind: Any = getattr(diffusers, _index(folder).get("scheduler", [None, ""])[1], None)
+    if not (isinstance(scheduler_kind, type) and issubclass(scheduler_kind, SchedulerMixin)):
+        raise InputError(f"{folder / 'model_index.json'} names no scheduler class of diffusers.")
+    weights: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     try:
-        pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", **weights)
+        unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet", **weights)
+        vae: Any = AutoencoderKL.from_pretrained(folder / "vae", **weights)
+        scheduler: Any = scheduler_kind.from_pretrained(folder / "scheduler", local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"The model in {folder} could not be loaded: {error}") from error
-    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+    for part in (text_encoder, unet, vae):
         part.to(device).eval().requires_grad_(False)
     return StableDiffusion1(
-        tokenizer=pipeline.tokenizer,
-        text_encoder=pipeline.text_encoder,
-        unet=pipeline.unet,
-        vae=pipeline.vae,
-        scheduler=pipeline.scheduler,
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        unet=unet,
+        vae=vae,
+        scheduler=scheduler,
         device=device,
         dtype=dtype,
     )

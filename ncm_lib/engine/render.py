@@ -122,7 +122,8 @@ def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings
         if side % multiple:
             below = max(side // multiple, 1) * multiple
             raise InputError(
-                f"The image {name} is {side}; this model makes multiples of {multiple}: take {below} or {below + multiple}."
+                f"The image {name} is {side}; this model makes multiples of {multiple}: "
+                f"take {below} or {below + multiple}."
             )
     guidance = model.defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
     return ResolvedSettings(

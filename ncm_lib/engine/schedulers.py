@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+import inspect
+from typing import Any, Literal, TypeAlias
 
 import diffusers
-from diffusers import SchedulerMixin
 
 from ..errors import InputError
+
+Scheduler: TypeAlias = Any
+"""A diffusers scheduler; its classes share methods, but no type that declares them."""
 
 # name -> (diffusers class, what is set beside the model's own noise schedule)
 _ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -29,9 +32,7 @@ def resolve_spacing(name: str, spacing: str) -> Literal["linspace", "leading", "
     return spacing
 
 
-def make_scheduler(
-    own: SchedulerMixin, name: str, *, spacing: str = "auto", final_sigma: str = "zero"
-) -> SchedulerMixin:
+def make_scheduler(own: Scheduler, name: str, *, spacing: str = "auto", final_sigma: str = "zero") -> Scheduler:
     """A fresh scheduler of the model's noise schedule and prediction type.
 
     Args:
@@ -54,13 +55,13 @@ def make_scheduler(
         )
     config = {key: value for key, value in own.config.items() if not key.startswith("_")}
     kind = fitting[class_name]
-    expected = kind._get_init_keys(kind)
+    expected = inspect.signature(kind.__init__).parameters
     # steps_offset 1 as SD 1.5 has it: it matters for "leading" grids, and diffusers warns of models that lack it
     wanted = config | {"steps_offset": 1} | extra
     wanted |= {"timestep_spacing": resolve_spacing(name, spacing), "final_sigmas_type": final_sigma}
     return kind.from_config({key: value for key, value in wanted.items() if key in expected})
 
 
-def fresh(scheduler: SchedulerMixin) -> SchedulerMixin:
+def fresh(scheduler: Scheduler) -> Scheduler:
     """A copy without the state of earlier runs."""
     return copy.deepcopy(scheduler)

@@ -44,9 +44,7 @@ class Method(BaseModel, ABC):
         """Sample ``index`` of the plan."""
         return self.plan(index, index + 1)[0]
 
-    def resolved(
-        self: MethodT, *, seed: int, latent_height: int, latent_width: int, latent_cell: int
-    ) -> MethodT:
+    def resolved(self: MethodT, *, seed: int, latent_height: int, latent_width: int, latent_cell: int) -> MethodT:
         """This config with the seed and the grid of one run filled in."""
         grid = {"latent_height": latent_height, "latent_width": latent_width, "latent_cell": latent_cell}
         return type(self).model_validate(dict(self) | grid | {"seed": seed})

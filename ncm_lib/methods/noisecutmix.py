@@ -36,7 +36,7 @@ class NoiseCutMix(Method):
     alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Of Beta(alpha, alpha), which the mask's lambda is drawn from. 1: all areas alike; larger: more even mixes."""
     placement: Literal["truncate", "inside"] = "truncate"
-    """truncate: boxes are cut off at the border (the paper). inside: the whole box fits; class A gets half on average."""
+    """truncate: boxes are cut off at the border (the paper). inside: whole boxes; class A gets half on average."""
     rounding: Literal["reference", "exact"] = "reference"
     """reference: boxes lose a cell for odd sizes, as the published code. exact: they keep it."""
     box_class: Literal["b", "a"] = "b"
@@ -53,7 +53,9 @@ class NoiseCutMix(Method):
     @model_validator(mode="after")
     def _check_classes(self) -> NoiseCutMix:
         if len(self.classes) < 2 and not self.allow_same_class:
-            raise InputError("NoiseCutMix mixes two different classes and the class list has 1; give at least 2 classes.")
+            raise InputError(
+                "NoiseCutMix mixes two different classes and the class list has 1; give at least 2 classes."
+            )
         if self.class_a is not None:
             self.classes.id_of(self.class_a)
         class_prompts(self.classes, self.prompt)

@@ -12,7 +12,10 @@ from typing import Any, cast
 
 from ..errors import InputError
 
-_LEGAL = 'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, or names a,b,c'
+_LEGAL = (
+    'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, '
+    "or names a,b,c"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,9 @@ class ClassList:
             raise InputError(f"The class list is empty; {_LEGAL}.")
         for position, name in enumerate(self.names):
             if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
-                raise InputError(f"Class {position} has the name {name!r}; a name needs visible characters on one line.")
+                raise InputError(
+                    f"Class {position} has the name {name!r}; a name needs visible characters on one line."
+                )
         seen: dict[str, int] = {}
         for position, name in enumerate(self.names):
             if name in seen:
@@ -96,8 +101,9 @@ class ClassList:
         unknown = sorted(fields.keys() - {"classes", "meta_class", "tokens"})
         if unknown:
             raise InputError(f"{file} has the unknown keys {unknown}; known: classes, meta_class, tokens.")
-        names, meta_class, tokens = fields.get("classes"), fields.get("meta_class", ""), fields.get("tokens", [])
-        if not _is_text_list(names) or not isinstance(meta_class, str) or not _is_text_list(tokens):
+        names, tokens = _text_list(fields.get("classes")), _text_list(fields.get("tokens", []))
+        meta_class = fields.get("meta_class", "")
+        if names is None or tokens is None or not isinstance(meta_class, str):
             raise InputError(f"{file} does not have the form of a class list; {_LEGAL}.")
         return cls(names=tuple(names), meta_class=meta_class, tokens=tuple(tokens))
 
@@ -121,5 +127,6 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _is_text_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in cast("list[Any]", value))
+def _text_list(value: Any) -> list[str] | None:
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in cast("list[Any]", value))
+    return cast("list[str]", value) if is_list else None

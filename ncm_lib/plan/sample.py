@@ -85,7 +85,7 @@ class PlanTable:
         return Sample(
             index=int(self.index[row]),
             seed=int(self.seed[row]),
-            conditions=tuple(Condition(prompt=self.prompts[prompt_id]) for prompt_id in self.prompt_ids[row]),
+            conditions=tuple(Condition(prompt=self.prompts[int(prompt_id)]) for prompt_id in self.prompt_ids[row]),
             label=tuple(
                 ClassWeight(class_id=int(class_id), weight=float(weight))
                 for class_id, weight in zip(self.class_ids[row], self.weights[row], strict=True)

@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--recognition", type=int, default=1000, help="class-prompted images per guidance, 25 steps")
     parser.add_argument("--mixed", type=int, default=1000, help="NoiseCutMix images, 25 steps")
-    parser.add_argument("--training-set", type=int, default=10_000, help="generated images that a classifier learns from")
+    parser.add_argument(
+        "--training-set", type=int, default=10_000, help="generated images that a classifier learns from"
+    )
     parser.add_argument("--training-set-steps", type=int, default=25, help="denoising steps of those images")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,10 @@ def main() -> None:
 
     for guidance in GUIDANCE:
         images, labels = class_images(model, args.recognition, guidance, 25, args.work)
-        results.add(f"recognised of {args.recognition} images, 25 steps, guidance {guidance:g}", _accuracy(judge, images, labels))
+        results.add(
+            f"recognised of {args.recognition} images, 25 steps, guidance {guidance:g}",
+            _accuracy(judge, images, labels),
+        )
 
     for name, score in label_agreement(model, judge, real, args.mixed).items():
         results.add(name, score)
@@ -85,7 +90,12 @@ def classifier() -> nn.Module:
     """A small plain CNN for 32x32 gray images: three convolutions and a linear layer."""
     layers: list[nn.Module] = []
     for before, after in ((1, 32), (32, 64), (64, 128)):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 4 * 4, 10))
 
 
@@ -144,7 +154,11 @@ def class_images(model: Model, count: int, guidance: float, steps: int, work: Pa
         )  # fmt: skip
         parts.append(_gray(family.decode(latents)))
         done = start + len(rows)
-        print(f"\r{done}/{count} at guidance {guidance:g}, {done / (time.monotonic() - started):.1f}/s", end="", file=sys.stderr)
+        print(
+            f"\r{done}/{count} at guidance {guidance:g}, {done / (time.monotonic() - started):.1f}/s",
+            end="",
+            file=sys.stderr,
+        )
     print(file=sys.stderr)
     images = np.concatenate(parts)
     np.savez_compressed(file, images=images)
@@ -180,7 +194,9 @@ def label_agreement(model: Model, judge: nn.Module, real, count: int) -> dict[st
         # p(A) / (p(A) + p(B)) = sigmoid(logit A - logit B): ranks without saturation
         difference = logits[rows, first] - logits[rows, second]
         probability = logits.softmax(1)
-        scores[f"label agreement of {name} (Spearman, {count} images)"] = spearmanr(plan.weights[:, 0], difference).statistic
+        scores[f"label agreement of {name} (Spearman, {count} images)"] = spearmanr(
+            plan.weights[:, 0], difference
+        ).statistic
         scores[f"mean p(A) + p(B) of {name}"] = float((probability[rows, first] + probability[rows, second]).mean())
     return scores
 

@@ -14,7 +14,9 @@ SETTINGS = RenderSettings(num_inference_steps=2, guidance_scale=3.0)
 
 def make(model, out, count=7, **options):
     method = NoiseCutMix(classes=CLASSES, placement="inside", **options.pop("method", {}))
-    return generate(method, model, out=out, count=count, batch_size=4, settings=options.pop("settings", SETTINGS), **options)
+    return generate(
+        method, model, out=out, count=count, batch_size=4, settings=options.pop("settings", SETTINGS), **options
+    )
 
 
 def content(folder):
@@ -47,7 +49,7 @@ def test_a_data_set_has_all_that_the_format_promises(seven):
 
 
 def test_a_data_set_that_was_just_made_verifies(seven):
-    assert verify(seven).findings == []
+    assert verify(seven).findings == ()
 
 
 def test_the_label_of_class_a_is_the_mean_of_the_mask_on_disk(seven):
@@ -66,9 +68,7 @@ def test_the_reader_gives_images_with_soft_labels(seven):
 
 
 def test_records_and_images_are_those_of_the_plan(seven):
-    method = NoiseCutMix(
-        classes=CLASSES, placement="inside", latent_height=8, latent_width=8, latent_cell=2, seed=0
-    )
+    method = NoiseCutMix(classes=CLASSES, placement="inside", latent_height=8, latent_width=8, latent_cell=2, seed=0)
     for index, record in content(seven)[1].items():
         sample = method.plan_one(index)
         assert record["seed"] == sample.seed

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 
@@ -125,7 +124,7 @@ def test_help_does_not_wait_for_torch():
         "except SystemExit: pass\n"
         "sys.exit('diffusers' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=dict(os.environ)).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
 def test_an_interrupt_is_exit_code_130(monkeypatch, tmp_path, capsys):

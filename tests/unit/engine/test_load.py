@@ -89,8 +89,17 @@ def test_a_model_of_another_family_is_named(tmp_path):
 
 def test_an_index_that_is_no_json_is_refused(tmp_path):
     (tmp_path / "model_index.json").write_text("{")
-    with pytest.raises(InputError, match="does not name a pipeline class"):
+    with pytest.raises(InputError, match="not readable as JSON"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["os", "StableDiffusionPipeline", "NoSuchScheduler"])
+def test_an_index_that_names_another_thing_as_scheduler_is_refused(tiny_folder, tmp_path, name):
+    copy = copy_of(tiny_folder, tmp_path)
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", name]}))
+    with pytest.raises(InputError, match="names no scheduler class"):
+        load_model(copy)
 
 
 def test_half_a_download_names_the_missing_part(tiny_folder, tmp_path):

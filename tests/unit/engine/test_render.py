@@ -68,7 +68,9 @@ def test_the_label_is_the_mean_of_the_mask_the_denoiser_saw(tiny_model, monkeypa
     stock = module.denoise
     monkeypatch.setattr(module, "denoise", lambda *args, **kwargs: seen.append(args[4]) or stock(*args, **kwargs))
     for grid in ("latent", "pixel"):
-        table = NoiseCutMix(classes=CLASSES, latent_height=8, latent_width=8, latent_cell=2, grid=grid, seed=9).plan(0, 6)
+        table = NoiseCutMix(classes=CLASSES, latent_height=8, latent_width=8, latent_cell=2, grid=grid, seed=9).plan(
+            0, 6
+        )
         Renderer(tiny_model, SETTINGS).latents(list(table))
         means = torch.stack([plane.double().mean(dim=(1, 2, 3)) for plane in seen.pop()], dim=1)
         assert np.allclose(means.numpy(), table.weights, atol=1e-6)
@@ -138,7 +140,9 @@ def test_an_unknown_scheduler_names_those_that_fit(tiny_model):
         Renderer(tiny_model, RenderSettings(scheduler="FlowMatchEulerDiscreteScheduler"))
 
 
-@pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler", "LMSDiscreteScheduler"])
+@pytest.mark.parametrize(
+    "name", ["PNDMScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler", "LMSDiscreteScheduler"]
+)
 def test_any_fitting_diffusers_scheduler_runs_by_name(tiny_model, plan, name):
     settings = RenderSettings(num_inference_steps=4, scheduler=name)
     images = Renderer(tiny_model, settings)

@@ -17,7 +17,9 @@ def columns(table):
     return {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
 
 
-@pytest.mark.parametrize("fields", [{}, {"alpha": 0.3}, {"placement": "inside"}, {"grid": "pixel"}, {"class_a": "class 3"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"alpha": 0.3}, {"placement": "inside"}, {"grid": "pixel"}, {"class_a": "class 3"}]
+)
 def test_a_row_is_the_same_whatever_the_range_around_it(fields):
     whole = method(seed=3, **fields).plan(0, 60)
     part = method(seed=3, **fields).plan(17, 41)
@@ -76,7 +78,7 @@ def test_a_pixel_grid_draws_boxes_in_pixels():
 def test_seeds_are_distinct_and_fit_json():
     seeds = method().plan(0, 10_000).seed
     assert len(set(seeds.tolist())) == 10_000
-    assert 0 <= seeds.min()
+    assert seeds.min() >= 0
     assert seeds.max() < 2**53
 
 
@@ -115,7 +117,7 @@ def test_one_class_alone_cannot_be_mixed():
 
 
 def test_an_unknown_requested_class_names_its_neighbours():
-    with pytest.raises((InputError, ValidationError), match="no class 'class 9'.*near: class"):
+    with pytest.raises((InputError, ValidationError), match=r"no class 'class 9'.*near: class"):
         method(class_a="class 9")
 
 

@@ -58,7 +58,7 @@ def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path, content, part)
 
 @pytest.mark.parametrize("source", ["no-such-place", "no/such.json", "birds.json"])
 def test_a_place_where_nothing_is_names_the_legal_forms(source):
-    with pytest.raises(InputError, match="no class list at .*legal: a JSON file"):
+    with pytest.raises(InputError, match=r"no class list at .*legal: a JSON file"):
         ClassList.load(source)
 
 
