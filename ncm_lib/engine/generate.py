@@ -77,8 +77,8 @@ def generate(
         out: folder of the data set; created, or continued where it holds the same plan and settings.
         count: target size, at least 1. A larger count than before extends the data set; a smaller one is refused.
         seed: of the whole data set. Sample i depends on the seed and on i alone.
-        batch_size: samples per model call; fixed when the data set is created, since another batch shape may change
-            an image's last bits. None: 8, or what the data set has.
+        batch_size: samples per model call, 8 where it is None. It is fixed when the data set is created, since
+            another batch shape may change an image's last bits: later runs keep it, and note where another was asked.
         settings: steps, guidance, scheduler, size; None takes the defaults.
         image_format: png, lossless webp, or jpeg.
         save_masks: also write each sample's mask.
@@ -107,7 +107,8 @@ def generate(
     height, width = renderer.latent_size
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell)
     existing = Manifest.read(Path(out)) if (Path(out) / "dataset.json").is_file() else None
-    batch_shape = existing.batch_shape if existing and batch_size is None else min(batch_size or DEFAULT_BATCH, count)
+    asked = min(batch_size or DEFAULT_BATCH, count)
+    batch_shape = existing.batch_shape if existing else asked
     renderer.learn_prompts(method.plan(0, 1).prompts)
     manifest = _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
     started = time.monotonic()
@@ -122,8 +123,16 @@ def generate(
         skipped=count - len(todo),
         failed=tally.failed,
         seconds=time.monotonic() - started,
-        notes=tuple(writer.notes),
+        notes=(*writer.notes, *_batch_note(batch_size, batch_shape, count)),
     )
+
+
+def _batch_note(batch_size: int | None, batch_shape: int, count: int) -> list[str]:
+    if batch_size is None or min(batch_size, count) == batch_shape:
+        return []
+    return [
+        f"the data set was created with batches of {batch_shape}; they stay, and batch_size {batch_size} is not used"
+    ]
 
 
 @dataclass(kw_only=True)

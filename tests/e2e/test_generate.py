@@ -117,6 +117,30 @@ def test_extension_keeps_the_first_samples_and_adds_those_of_the_longer_plan(tin
     assert content(tmp_path / "set") == content(seven)
 
 
+def test_a_data_set_keeps_the_batch_shape_that_it_was_created_with(tiny_model, tmp_path, seven):
+    method = NoiseCutMix(classes=CLASSES, placement="inside")
+    make(tiny_model, tmp_path / "set", count=4)
+    summary = generate(method, tiny_model, out=tmp_path / "set", count=7, batch_size=3, settings=SETTINGS)
+    assert "created with batches of 4" in summary.notes[0]
+    assert content(tmp_path / "set") == content(seven)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_another_batch_size_plans_the_same_samples(tiny_model, tmp_path, seven, batch_size):
+    method = NoiseCutMix(classes=CLASSES, placement="inside")
+    generate(method, tiny_model, out=tmp_path / "set", count=7, batch_size=batch_size, settings=SETTINGS)
+    files, records = content(tmp_path / "set")
+    for index, record in content(seven)[1].items():
+        assert records[index] | {"bytes": 0} == record | {"bytes": 0}
+        for name, bytes_ in content(seven)[0].items():
+            if name.startswith("masks"):
+                assert files[name] == bytes_
+        image, expected = (
+            np.asarray(Image.open(folder / record["file_name"])).astype(int) for folder in (tmp_path / "set", seven)
+        )
+        assert abs(image - expected).max() <= 1
+
+
 def test_a_smaller_target_is_refused(tiny_model, seven):
     with pytest.raises(InputError, match="7"):
         make(tiny_model, seven, count=5)

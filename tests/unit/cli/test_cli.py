@@ -116,7 +116,7 @@ def test_help_shows_runnable_examples(capsys, words):
     assert text.count("ncm ") >= 2 or not words
 
 
-def test_help_does_not_wait_for_torch():
+def test_help_does_not_wait_for_diffusers():
     code = (
         "import sys\n"
         "from ncm_lib.cli.main import main\n"

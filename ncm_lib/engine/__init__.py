@@ -1,0 +1,1 @@
+"""Loading models, the denoising loop, and generation from plan to disk."""
