@@ -154,7 +154,9 @@ def plan_cutmix(
     draws = uniforms(seed, "cutmix", start, start + n, 3)
     u_lam, u_x, u_y = draws[:, 0], draws[:, 1], draws[:, 2]
     # Eq. 3, NoiseCutMix: lambda ~ Beta(alpha, alpha), by inverse CDF, which is the identity for alpha = 1
-    lam: NDArray[np.float64] = u_lam.copy() if alpha == 1 else betaincinv(float(alpha), float(alpha), u_lam)
+    lam: NDArray[np.float64] = np.ascontiguousarray(u_lam)
+    if alpha != 1:
+        lam = betaincinv(float(alpha), float(alpha), lam)
     # Eq. 4, NoiseCutMix: the box's sides are W sqrt(1 - lambda) and H sqrt(1 - lambda)
     side = np.sqrt(1.0 - lam)
     if placement == "inside":

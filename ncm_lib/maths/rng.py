@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from .feistel import permute
 _WORDS_PER_BLOCK = 4
 _SEED_LIMIT = 2**63
 _SIZE_LIMIT = 2**62
+
+Seeds: TypeAlias = int | Sequence[int] | Int64[np.ndarray, " rows"]
+"""One seed for all rows of a batch, or one for each."""
 
 
 def uniforms(seed: int, purpose: str, start: int, stop: int, per_sample: int) -> Float64[np.ndarray, "n per_sample"]:
@@ -79,7 +83,7 @@ def sample_seeds(seed: int, start: int, stop: int) -> Int64[np.ndarray, " n"]:
     return (uniforms(seed, "sample_seed", start, stop, 1)[:, 0] * 2.0**53).astype(np.int64)
 
 
-def row_seeds(seed: int | Sequence[int], rows: int) -> list[int]:
+def row_seeds(seed: Seeds, rows: int) -> list[int]:
     """Give every row of a batch its own seed.
 
     Args:
@@ -100,6 +104,8 @@ def row_seeds(seed: int | Sequence[int], rows: int) -> list[int]:
         return [int(value) for value in sample_seeds(seed, 0, rows)]
     if len(seed) != rows:
         raise InputError(f"{len(seed)} seeds came for {rows} rows; give one seed per row, or a single one for all.")
+    for value in seed:
+        check_seed(int(value))
     return [int(value) for value in seed]
 
 
