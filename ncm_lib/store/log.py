@@ -19,14 +19,15 @@ _SHOWN = 5
 class RunLog:
     """Appends records to ``metadata-RANK.jsonl``, whole lines only.
 
-    A torn last line, left by a crash, is cut off first: the image that it told of still carries its record.
+    A torn last line, left by a crash, is cut off first: the image that it told of still carries its record. A whole
+    last line that only lacks its line break gets it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with plain_errors(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
-            os.ftruncate(self._descriptor, _whole_lines(self._descriptor))
+            _mend_tail(self._descriptor)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write one line per record straight to the system; on an error the log is as it was before."""
@@ -99,14 +100,23 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _whole_lines(descriptor: int) -> int:
-    """Size of the file up to and with its last line break."""
+def _mend_tail(descriptor: int) -> None:
+    """Make the file end in a line break."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
-    while end:
-        start = max(end - 4096, 0)
+    tail, start = b"", end
+    while start and b"\n" not in tail:
+        size = min(start, 4096)
+        start -= size
         os.lseek(descriptor, start, os.SEEK_SET)
-        newline = os.read(descriptor, end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
+        tail = os.read(descriptor, size) + tail
+    tail = tail[tail.rfind(b"\n") + 1 :]
+    if not tail:
+        return
+    try:
+        whole = parse_line(tail, "the last line") is not None
+    except InputError:
+        whole = False
+    if whole:
+        _write_all(descriptor, b"\n")
+    else:
+        os.ftruncate(descriptor, end - len(tail))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
-from typing_extensions import Self
 
 from ..errors import InputError
 from .disk import replace_bytes
@@ -43,7 +42,7 @@ class Manifest(BaseModel):
     image_format: ImageFormat = "png"
 
     @classmethod
-    def read(cls, root: Path) -> Self:
+    def read(cls, root: Path) -> Manifest:
         """Read ``root/dataset.json``.
 
         Raises:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
 import numpy as np
-from typing_extensions import Self
 
 from ..errors import InputError
 from ..plan.sample import Sample
@@ -53,7 +52,7 @@ class Record:
     renderer: str | None = None
 
     @classmethod
-    def from_sample(cls, sample: Sample, *, method: str, plan_hash: str, renderer: str | None = None) -> Self:
+    def from_sample(cls, sample: Sample, *, method: str, plan_hash: str, renderer: str | None = None) -> Record:
         """The record of a planned sample. The writer fills in what it decides: the file names and the size."""
         box = sample.mask.box
         return cls(
@@ -69,7 +68,7 @@ class Record:
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> Self:
+    def from_json(cls, text: str | bytes, where: str) -> Record:
         """Parse one JSON object with exactly the keys of the format.
 
         Args:
@@ -114,7 +113,7 @@ class Record:
         """One line of ASCII JSON, the keys in the format's order; equal records give equal text everywhere."""
         return json.dumps({name: getattr(self, name) for name in _CHECKS}, ensure_ascii=True, allow_nan=False)
 
-    def embedded(self) -> Self:
+    def embedded(self) -> Record:
         """The copy that goes into the image file: without the file's own size."""
         return dataclasses.replace(self, bytes=None)
 

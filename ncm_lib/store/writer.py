@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from typing_extensions import Self
 
 from ..errors import InputError
 from ..typing import Bool
@@ -69,7 +68,7 @@ class DatasetWriter:
         self._lock = FolderLock(self.path, rank=rank, break_lock=break_lock)
         self._folders: set[Path] = set()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DatasetWriter:
         with plain_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
