@@ -79,7 +79,7 @@ class Record:
             InputError: no JSON, a missing or unknown key, a wrong type or an impossible value.
         """
         try:
-            values: object = json.loads(text, parse_constant=_no_constant)
+            values: object = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where} is no complete JSON record ({error}). {_REMEDY}") from error
         if not isinstance(values, dict):
@@ -138,6 +138,10 @@ _REMEDY = "Run the same generation again: it reads the copy in the image, or mak
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+"""Made once: json.loads would make one per line."""
 
 
 def _is_count(value: object) -> bool:
