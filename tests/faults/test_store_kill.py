@@ -48,13 +48,15 @@ def contents(path):
     return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in names}
 
 class Clock:
-    ticks, fatal = 0, 0
+    ticks, fatal, renames = 0, 0, []
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.scandir"}
 
 def hook(event, arguments):
     if event in EVENTS and str(base) in str(arguments[0]):
         Clock.ticks += 1
+        if event == "os.rename":
+            Clock.renames.append(Clock.ticks)
         if Clock.ticks == Clock.fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -62,7 +64,8 @@ sys.addaudithook(hook)
 run(base / "whole")
 total, wanted = Clock.ticks, contents(base / "whole")
 results = []
-for kill in sorted({*range(1, total + 1, max(1, total // 22)), total}):
+# at every rename, and spread over the whole run
+for kill in sorted({*Clock.renames, *range(1, total + 1, total // 12), total}):
     path = base / f"killed-{kill}"
     pid = os.fork()
     if not pid:
