@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..maths.masks import render_boxes
 from ..maths.resize import area_resize
-from ..maths.rng import sample_noise
+from ..maths.rng import sample_noise, uniforms
 from ..plan.sample import BoxMask, Sample
 from ..typing import Float32
 from .denoise import denoise
@@ -81,8 +81,7 @@ class Renderer:
             unconditional=self._unconditional(len(samples)),
             guidance_scale=self.settings.guidance_scale,
             num_inference_steps=self.settings.num_inference_steps,
-            # the stream of the steps' noise is its own, so it never repeats the start noise
-            generators=[torch.Generator().manual_seed(sample.seed ^ (1 << 52)) for sample in samples],
+            generators=[_step_generator(sample.seed) for sample in samples],
             on_step=on_step,
         )
 
@@ -100,6 +99,13 @@ class Renderer:
         negative = self.settings.negative_prompt
         self.learn_prompts([negative])
         return torch.stack([self._embeddings[negative]] * count)
+
+
+def _step_generator(seed: int) -> torch.Generator:
+    """What a stochastic scheduler draws from: a stream of the sample's own, apart from its start noise."""
+    # torch's CPU generator reads 32 bits of a seed
+    word = int(uniforms(seed, "step_noise", 0, 1, 1)[0, 0] * 2**32)
+    return torch.Generator().manual_seed(word)
 
 
 def mask_planes(mask: BoxMask, height: int, width: int) -> Float32[Tensor, "k h w"]:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ncm_lib import ClassList, InputError, NoiseCutMix, RenderSettings
-from ncm_lib.engine.render import Renderer, mask_planes, resolve_settings
+from ncm_lib.engine.render import Renderer, _step_generator, mask_planes, resolve_settings
 from ncm_lib.engine.settings import render_hash
 from ncm_lib.maths.masks import Box
 from ncm_lib.plan.sample import BoxMask
@@ -110,6 +110,15 @@ def test_half_precision_renders_the_same_picture_roughly(tiny_folder, tiny_model
     full = Renderer(tiny_model, SETTINGS)
     difference = (half.latents(samples) - full.latents(samples)).abs().max()
     assert 0 < difference / full.latents(samples).abs().max() < 0.1
+
+
+def test_a_stochastic_schedulers_noise_is_the_samples_own(tiny_model, plan):
+    renderer = Renderer(tiny_model, RenderSettings(num_inference_steps=3, scheduler="euler-ancestral"))
+    first = renderer.latents([plan[0], plan[1]])
+    moved = renderer.latents([plan[5], plan[0]])
+    assert torch.equal(first[0], moved[1])
+    streams = {float(torch.randn(1, generator=_step_generator(seed))) for seed in (5, 5 + 2**32, 5 + 2**52, 6)}
+    assert len(streams) == 4
 
 
 def test_sizes_that_the_model_cannot_make_are_refused(tiny_model):
