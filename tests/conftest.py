@@ -1,14 +1,25 @@
-"""Fixtures that several folders of tests share."""
+"""The surroundings of every test, and fixtures that several folders of tests share."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from ncm_lib.engine.load import Model
+
+# Nothing here may look for a model on the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# The workers of pytest-xdist share the cores; torch reads this when it is imported, which has not happened yet.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A busy machine is no failure, and a check of the same code says the same thing twice.
+settings.register_profile("repository", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("repository")
 
 
 @pytest.fixture(scope="session")
