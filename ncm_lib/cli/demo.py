@@ -23,7 +23,7 @@ class Demo:
     out: Path = Path("ncm-demo")
     """Folder of the data set; continued where it is unfinished."""
     count: int = 32
-    """How many images; about 0.3 s each on two CPU cores."""
+    """How many images; about 0.4 s each on two CPU cores."""
     seed: int = 0
     """Another seed: other images."""
 

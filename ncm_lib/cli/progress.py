@@ -25,8 +25,8 @@ class ProgressBar:
             self._bar = tqdm(
                 total=progress.count,
                 initial=progress.done - progress.made,
-                unit="image",
-                bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total} images  {rate_fmt}  ETA {remaining}",
+                unit=" images",
+                bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total} images {rate_fmt}  ETA {remaining}",
             )
         work = self._bar.total - self._bar.initial
         self._bar.update(self._bar.initial + work * progress.fraction - self._bar.n)

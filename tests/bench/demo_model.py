@@ -28,7 +28,7 @@ from ncm_lib.engine.render import Renderer, mask_planes
 from ncm_lib.engine.schedulers import make_scheduler
 
 RECIPE = Path(__file__).parents[2] / "ckpts" / "recipe"
-GUIDANCE = (2.0, 1.0, 3.0, 5.0)
+GUIDANCE = (1.0, 2.0, 3.0, 5.0)
 ROWS = 250
 """Rows of a UNet call, with and without guidance, so that it compiles once."""
 
