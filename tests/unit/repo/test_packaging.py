@@ -78,8 +78,6 @@ def test_the_source_archive_holds_the_demo_model_and_no_checkpoint_of_the_user(d
 
 @pytest.mark.slow
 def test_a_clean_environment_makes_the_demo_data_set_from_the_wheel(wheel, tmp_path):
-    if not (ROOT / "ckpts" / "demo" / "model_index.json").is_file():
-        pytest.skip("ckpts/demo has no model yet")
     # The dependencies are lent by the running environment; a path in a .pth file lends no editable install, because
     # .pth files that lie there are not read.
     home = tmp_path / "venv"
