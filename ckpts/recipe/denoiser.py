@@ -104,7 +104,6 @@ def train(
     step, started = checkpoint.load(), time.monotonic()
     noise_levels = noise_schedule()
     snr = compute_snr(noise_levels, torch.arange(1000))
-    log = (work / "denoiser.jsonl").open("a")
     if compile_unet:
         model.unet.compile()
     while step < STEPS:
@@ -130,8 +129,8 @@ def train(
         if step % 50 == 0:
             record = {"step": step, "loss": round(loss.item(), 5), "mse": round(per_row.mean().item(), 5)}
             record["seconds"] = round(time.monotonic() - started, 1)
-            log.write(json.dumps(record) + "\n")
-            log.flush()
+            with (work / "denoiser.jsonl").open("a") as log:
+                log.write(json.dumps(record) + "\n")
             print(record, flush=True)
         out_of_time = time.monotonic() - started > seconds
         if step % 250 == 0 or out_of_time:

