@@ -34,17 +34,12 @@ class Family(Protocol):
 
     @property
     def latent_cell(self) -> int:
-        """Image pixels along one side of a latent cell."""
+        """Image pixels along one side of a latent cell; image sides are multiples of it."""
         ...
 
     @property
     def default_size(self) -> int:
         """Image side in pixels that the model was trained for."""
-        ...
-
-    @property
-    def size_multiple(self) -> int:
-        """Image sides must be multiples of this, in pixels."""
         ...
 
     def encode(self, prompts: Sequence[str]) -> list[Tensor]:
@@ -86,11 +81,6 @@ class StableDiffusion1:
     def default_size(self) -> int:
         """Image side in pixels that the model was trained for."""
         return int(self.unet.config.sample_size) * self.latent_cell
-
-    @property
-    def size_multiple(self) -> int:
-        """The UNet halves the latent once per level but the last; sides must divide."""
-        return self.latent_cell * 2 ** (len(self.unet.config.block_out_channels) - 1)
 
     def encode(self, prompts: Sequence[str]) -> list[Tensor]:
         """Last hidden states of the text encoder, one [tokens, width] per prompt."""

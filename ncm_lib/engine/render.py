@@ -123,7 +123,7 @@ def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings
     family = model.family
     height = settings.height or family.default_size
     width = settings.width or family.default_size
-    multiple = family.size_multiple
+    multiple = family.latent_cell
     for name, side in (("height", height), ("width", width)):
         if side % multiple:
             below = max(side // multiple, 1) * multiple

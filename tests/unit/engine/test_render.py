@@ -122,16 +122,16 @@ def test_a_stochastic_schedulers_noise_is_the_samples_own(tiny_model, plan):
 
 
 def test_sizes_that_the_model_cannot_make_are_refused(tiny_model):
-    with pytest.raises(InputError, match="The image height is 18; this model makes multiples of 4: take 16 or 20"):
-        resolve_settings(RenderSettings(height=18), tiny_model)
+    with pytest.raises(InputError, match="The image height is 17; this model makes multiples of 2: take 16 or 18"):
+        resolve_settings(RenderSettings(height=17), tiny_model)
 
 
-def test_a_non_square_image_has_its_own_latent_grid(tiny_model):
-    renderer = Renderer(tiny_model, RenderSettings(num_inference_steps=2, height=16, width=24))
-    assert renderer.latent_size == (8, 12)
-    method = NoiseCutMix(classes=CLASSES, latent_height=8, latent_width=12, latent_cell=2)
+def test_a_non_square_image_on_an_odd_grid_has_its_own_latent_grid(tiny_model):
+    renderer = Renderer(tiny_model, RenderSettings(num_inference_steps=2, height=18, width=26))
+    assert renderer.latent_size == (9, 13)
+    method = NoiseCutMix(classes=CLASSES, latent_height=9, latent_width=13, latent_cell=2)
     (image,) = renderer.images(renderer.latents([method.plan_one(0)]))
-    assert image.shape == (16, 24, 3)
+    assert image.shape == (18, 26, 3)
 
 
 def test_defaults_are_the_models_own_and_the_papers(tiny_model):
