@@ -22,6 +22,11 @@ settings.register_profile("repository", deadline=None, derandomize="CI" in os.en
 settings.load_profile("repository")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests go first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SD 1.x model of real classes with random weights, small enough for unit tests: 16 px, 8x8 latents."""

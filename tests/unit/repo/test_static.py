@@ -127,5 +127,6 @@ def test_every_file_is_formatted():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the last NumPy for Python 3.10 publishes too few types")
 def test_pyright_finds_nothing():
     check("pyright", "--pythonpath", sys.executable)
