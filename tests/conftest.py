@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tests that ran in ComfyUI's own Python count as one per file; say how many they were."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    counts = [value for report in reports for name, value in report.user_properties if name == "inside ComfyUI"]
+    if counts:
+        terminalreporter.write_line(f"{sum(counts)} tests passed inside ComfyUI, in {len(counts)} files.")
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SD 1.x model of real classes with random weights, small enough for unit tests: 16 px, 8x8 latents."""

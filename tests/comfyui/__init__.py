@@ -1,0 +1,1 @@
+"""Tests against a real ComfyUI, which has an environment of its own; nothing here imports it."""

@@ -1,0 +1,17 @@
+"""A node pack for tests only, loaded by ComfyUI like any other."""
+
+from .capture import Capture
+from .misbehaviour import Raise, Steps
+
+__all__ = ["comfy_entrypoint"]
+
+
+async def comfy_entrypoint():
+    """What ComfyUI asks for the nodes."""
+    from comfy_api.latest import ComfyExtension
+
+    class Extension(ComfyExtension):
+        async def get_node_list(self):
+            return [Capture, Raise, Steps]
+
+    return Extension()
