@@ -15,12 +15,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..methods.base import Method
+from ..plan.planes import mask_planes
 from ..plan.sample import Sample
 from ..store.manifest import Manifest
 from ..store.record import Record
 from ..store.writer import DatasetWriter
 from .load import Model
-from .render import Renderer, mask_planes
+from .render import Renderer
 from .settings import RenderSettings, render_hash
 
 DEFAULT_BATCH = 8

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..maths.masks import render_boxes
-from ..maths.resize import area_resize
 from ..maths.rng import sample_noise, uniforms
-from ..plan.sample import BoxMask, Sample
-from ..typing import Float32
+from ..plan.planes import mask_planes
+from ..plan.sample import Sample
 from .denoise import denoise
 from .load import Model
 from .schedulers import fresh, make_scheduler, resolve_spacing
@@ -106,16 +104,6 @@ def _step_generator(seed: int) -> torch.Generator:
     # torch's CPU generator reads 32 bits of a seed
     word = int(uniforms(seed, "step_noise", 0, 1, 1)[0, 0] * 2**32)
     return torch.Generator().manual_seed(word)
-
-
-def mask_planes(mask: BoxMask, height: int, width: int) -> Float32[Tensor, "k h w"]:
-    """The masks of a sample's conditions on the latent grid; they sum to one in every cell."""
-    box = np.asarray([mask.box], dtype=np.int32)
-    outside = render_boxes(box, mask.grid_height, mask.grid_width, box_class="b")
-    if (mask.grid_height, mask.grid_width) != (height, width):
-        outside = area_resize(outside, height, width)
-    planes = [outside[0, 0], 1 - outside[0, 0]]
-    return torch.stack(planes if mask.inside == 1 else planes[::-1])
 
 
 def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings:

@@ -88,6 +88,31 @@ def difference(there: Manifest, here: Manifest) -> list[str]:
     return [line for line in lines if not line.startswith(("plan_hash:", "render_hash:"))] or lines
 
 
+def continued(path: Path, there: Manifest, here: Manifest) -> Manifest:
+    """The manifest with which a run goes on with a data set: that of the folder, with the larger count.
+
+    Args:
+        path: the data set's folder, for messages.
+        there: its manifest.
+        here: what the run would make.
+
+    Raises:
+        InputError: they make different data sets, field by field, or the run asks for fewer samples.
+    """
+    if lines := difference(there, here):
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise InputError(
+            f"{path} holds another data set than this run would make:\n{listed}\n"
+            "Take a new folder for this run, or give the settings that the data set has; nothing was changed here."
+        )
+    if here.count < there.count:
+        raise InputError(
+            f"{path} is a data set of {there.count} samples, and this run asks for {here.count}: "
+            f"a data set can grow but not shrink. Ask for {there.count} or more, or take a new folder."
+        )
+    return there.model_copy(update={"count": here.count})
+
+
 _NOTHING = object()
 
 

@@ -19,7 +19,7 @@ from .layout import MANIFEST, image_name, log_name, mask_name, safe_join
 from .ledger import Ledger
 from .lock import FolderLock
 from .log import RunLog, append_failure
-from .manifest import Manifest, difference
+from .manifest import Manifest, continued
 from .record import Array, Record
 
 Item = tuple[Record, Picture, Array | None]
@@ -133,6 +133,20 @@ class DatasetWriter:
         self._log.append(records)
         self._done[[record.index for record in records]] = True
 
+    def extend(self, count: int) -> None:
+        """Raise the data set's target to ``count`` samples; no effect where it is that large already.
+
+        Raises:
+            InputError: the disk does not take the new ``dataset.json``.
+        """
+        if count <= self.manifest.count:
+            return
+        manifest = self.manifest.model_copy(update={"count": count})
+        with plain_errors(self.path):
+            manifest.write(self.path, self._rank)
+        self._done = np.append(self._done, np.zeros(count - self.manifest.count, dtype=np.bool_))
+        self.manifest = manifest
+
     def fail(self, index: int, reason: str, sub_seeds: Sequence[int] = ()) -> None:
         """Note in ``failures.jsonl`` that a sample could not be made. It stays missing: a later run tries it again."""
         append_failure(self.path, index, reason, sub_seeds, self._rank)
@@ -195,18 +209,7 @@ class DatasetWriter:
             self.manifest.write(self.path, self._rank)
             return
         there = Manifest.read(self.path)
-        if lines := difference(there, self.manifest):
-            listed = "\n".join(f"  {line}" for line in lines)
-            raise InputError(
-                f"{self.path} holds another data set than this run would make:\n{listed}\n"
-                "Take a new folder for this run, or give the settings that the data set has; nothing was changed here."
-            )
-        if self.manifest.count < there.count:
-            raise InputError(
-                f"{self.path} is a data set of {there.count} samples, and this run asks for {self.manifest.count}: "
-                f"a data set can grow but not shrink. Ask for {there.count} or more, or take a new folder."
-            )
-        self.manifest = there.model_copy(update={"count": self.manifest.count})
+        self.manifest = continued(self.path, there, self.manifest)
         if self.manifest != there:
             self.manifest.write(self.path, self._rank)
 

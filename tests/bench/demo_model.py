@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from ncm_lib import NoiseCutMix, RenderSettings, load_model, sample_noise
 from ncm_lib.engine.denoise import denoise
 from ncm_lib.engine.load import Model
-from ncm_lib.engine.render import Renderer, mask_planes
+from ncm_lib.engine.render import Renderer
 from ncm_lib.engine.schedulers import make_scheduler
+from ncm_lib.plan.planes import mask_planes
 
 RECIPE = Path(__file__).parents[2] / "ckpts" / "recipe"
 GUIDANCE = (1.0, 2.0, 3.0, 5.0)

@@ -3,10 +3,8 @@ import pytest
 import torch
 
 from ncm_lib import ClassList, InputError, NoiseCutMix, RenderSettings
-from ncm_lib.engine.render import Renderer, _step_generator, mask_planes, resolve_settings
+from ncm_lib.engine.render import Renderer, _step_generator, resolve_settings
 from ncm_lib.engine.settings import render_hash
-from ncm_lib.maths.masks import Box
-from ncm_lib.plan.sample import BoxMask
 
 SETTINGS = RenderSettings(num_inference_steps=3, guidance_scale=5.0)
 CLASSES = ClassList.of(["sneaker", "bag", "coat", "dress"])
@@ -74,11 +72,6 @@ def test_the_label_is_the_mean_of_the_mask_the_denoiser_saw(tiny_model, monkeypa
         Renderer(tiny_model, SETTINGS).latents(list(table))
         means = torch.stack([plane.double().mean(dim=(1, 2, 3)) for plane in seen.pop()], dim=1)
         assert np.allclose(means.numpy(), table.weights, atol=1e-6)
-
-
-def test_a_mask_of_pixels_is_averaged_to_cells():
-    mask = BoxMask(box=Box(0, 0, 3, 4), grid_height=4, grid_width=4, inside=0)
-    assert mask_planes(mask, 2, 2).tolist() == [[[1, 0.5], [1, 0.5]], [[0, 0.5], [0, 0.5]]]
 
 
 def test_an_image_of_nan_is_none_and_its_neighbours_are_kept(renderer, plan):

@@ -1,0 +1,40 @@
+"""The ComfyUI nodes of NoiseCutMix: thin adapters of ``ncm_lib``, and the only code that imports ``comfy``."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .class_pair import ClassPair
+from .cutmix_mask import CutMixMask
+from .demo_model import LoadDemoModel
+from .encode_prompts import EncodePrompts
+from .guider import NoiseCutMixGuider
+from .noise import NoiseFromLatent, SampleNoise
+from .plan_sample import PlanSample
+from .sampler import DualPromptMixedSampler
+from .sigmas import NamedSigmas
+from .soft_label import SoftLabel
+from .soft_label_writer import SoftLabelWriter
+
+__all__ = ["Extension"]
+
+
+class Extension(ComfyExtension):
+    """What ComfyUI asks for the nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes, in the order of a graph that uses them."""
+        return [
+            LoadDemoModel,
+            ClassPair,
+            EncodePrompts,
+            CutMixMask,
+            DualPromptMixedSampler,
+            NoiseCutMixGuider,
+            NamedSigmas,
+            SampleNoise,
+            NoiseFromLatent,
+            SoftLabel,
+            PlanSample,
+            SoftLabelWriter,
+        ]

@@ -1,0 +1,74 @@
+"""Inputs that name the classes: a file in ComfyUI's input folder, or names typed into the node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..ncm_lib.errors import InputError
+from ..ncm_lib.plan.classes import ClassList
+from ..ncm_lib.plan.prompts import DEFAULT_TEMPLATE, class_prompts
+from ..ncm_lib.store.layout import safe_join
+
+TYPED = "typed below"
+
+
+def class_inputs() -> list[io.Input]:
+    """The four inputs that ``read_classes`` and ``class_prompts`` take."""
+    files = sorted(path.name for path in Path(folder_paths.get_input_directory()).glob("*.json"))
+    return [
+        io.Combo.Input(
+            "class_file",
+            options=[TYPED, *files],
+            default=TYPED,
+            tooltip='A JSON file in ComfyUI\'s input folder: {"classes": ["robin", "wren"], "meta_class": "bird"}. It '
+            "then replaces the names and the metaclass that are typed below.",
+        ),
+        io.String.Input(
+            "class_names",
+            multiline=True,
+            default="",
+            placeholder="robin\nwren",
+            tooltip="All classes of your data set, one per line or with commas between them, in the order of their "
+            "labels: the first is class 0.",
+        ),
+        io.String.Input(
+            "meta_class",
+            default="",
+            tooltip='What all classes are kinds of, such as "bird". It stands behind the class name in the prompt; '
+            "empty leaves no trace.",
+        ),
+        io.String.Input(
+            "prompt",
+            default=DEFAULT_TEMPLATE,
+            tooltip="The prompt of a class, with {class} and, if wanted, {metaclass}.",
+        ),
+    ]
+
+
+def read_classes(class_file: str, class_names: str, meta_class: str) -> ClassList:
+    """The class list that the inputs mean.
+
+    Raises:
+        InputError: no names, a name that stands twice, or a file that is no class list inside of the input folder.
+    """
+    if class_file != TYPED:
+        return ClassList.load(safe_join(Path(folder_paths.get_input_directory()), class_file))
+    separator = "\n" if "\n" in class_names.strip() else ","
+    names = [name.strip() for name in class_names.split(separator) if name.strip()]
+    if not names:
+        raise InputError(
+            "No classes are named. Type their names into class_names, one per line, or choose a class_file."
+        )
+    return ClassList.of(names, meta_class=meta_class.strip())
+
+
+def check_classes(class_file: str, class_names: str, meta_class: str, prompt: str) -> str | bool:
+    """For ``validate_inputs``: True, or what is wrong."""
+    try:
+        class_prompts(read_classes(class_file, class_names, meta_class), prompt)
+    except InputError as error:
+        return str(error)
+    return True
