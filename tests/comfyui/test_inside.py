@@ -35,5 +35,5 @@ def test_a_file_that_did_not_wholly_pass_is_found(text, fault, comfyui, tmp_path
 def test_a_file_that_hangs_is_ended(comfyui, tmp_path):
     file = tmp_path / "test_made_up.py"
     file.write_text("import threading\ndef test_hangs():\n    threading.Event().wait()")
-    session = run_inside(comfyui, file, tmp_path, seconds=5)
-    assert session.faults == ["It was ended after 5 seconds."]
+    session = run_inside(comfyui, file, tmp_path, seconds=2)
+    assert session.faults == ["It was ended after 2 seconds."]

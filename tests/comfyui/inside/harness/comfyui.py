@@ -13,19 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .base import make_base
 from .graph import Graph
 from .run import Failure, GraphError, Run, refusal
 
-TESTS = Path(__file__).parents[2]
-PACKS = {"noisecutmix": TESTS.parents[1], "noisecutmix_testing": TESTS / "testing_nodes"}
 Listener = Callable[[str, Any], None]
-
-
-def make_base(base: Path) -> None:
-    """Fill ComfyUI's base directory: both packs, linked as a user would link a clone."""
-    (base / "custom_nodes").mkdir(parents=True)
-    for name, folder in PACKS.items():
-        (base / "custom_nodes" / name).symlink_to(folder, target_is_directory=True)
 
 
 class ComfyUI:
