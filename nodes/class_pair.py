@@ -91,7 +91,7 @@ class ClassPair(io.ComfyNode):
         """Draw the pairs."""
         classes = read_classes(class_file, class_names, meta_class)
         fixed_b = classes.id_of(class_b.strip()) if class_b.strip() else None
-        method = NoiseCutMix(
+        method = NoiseCutMix.checked(
             classes=classes,
             seed=seed,
             class_a=class_a.strip() or None,

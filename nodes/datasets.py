@@ -119,19 +119,6 @@ def missing(path: Path, manifest: Manifest) -> list[int]:
         return [index for index in range(manifest.count) if not done[index]]
 
 
-def state(path: Path) -> str:
-    """Text that changes whenever the data set at ``path`` does, for ``fingerprint_inputs``."""
-    with _lock:
-        if writer := _running(path):
-            return f"{writer.manifest.plan_hash} {writer.manifest.count - len(writer.missing())}"
-    if not (path / MANIFEST).is_file():
-        return "nothing there"
-    with suppress(InputError):
-        there = Manifest.read(path)
-        return f"{there.plan_hash} {int(Ledger.read(path, there).done.sum())}"
-    return "damaged"
-
-
 @contextmanager
 def writing(path: Path, manifest: Manifest) -> Iterator[DatasetWriter]:
     """The data set's writer: the one that is open, or a new one.

@@ -14,7 +14,7 @@ from ..ncm_lib.plan.planes import mask_planes
 from .class_inputs import check_classes, class_inputs, read_classes
 from .class_pair import ANY, CLASS_A, DIFFERENT, PAIR_POLICY
 from .cutmix_mask import ALPHA, BOX_CLASS, OWNERS, PLACEMENT, ROUNDING
-from .datasets import DATASET, dataset_path, missing, planned_manifest, state
+from .datasets import DATASET, dataset_path, missing, planned_manifest
 from .noise import MAX_SEED, PerSampleNoise
 from .pictures import mask_pictures, shares_of
 from .sockets import CATEGORY, PlanBatch, Plans, Prompts, SoftLabelBatch, SoftLabels
@@ -109,14 +109,9 @@ class PlanSample(io.ComfyNode):
         return check_classes(class_file, class_names, meta_class, prompt)
 
     @classmethod
-    def fingerprint_inputs(cls, dataset: str = "-", index: int = -1, **_: Any) -> str:
-        """With index -1 the plan goes on whenever the data set has changed."""
-        if index >= 0:
-            return "fixed"
-        try:
-            return state(dataset_path(dataset))
-        except InputError as error:
-            return str(error)
+    def fingerprint_inputs(cls, index: int = -1, **_: Any) -> float | int:
+        """With index -1 the data set is looked at anew in every run."""
+        return float("nan") if index < 0 else index
 
     @classmethod
     def execute(
@@ -144,7 +139,7 @@ class PlanSample(io.ComfyNode):
         if template.is_nested or template.ndim != 4:
             raise InputError("Plan Sample makes pictures: give it an empty image latent, [N, C, height, width].")
         height, width = template.shape[-2:]
-        method = NoiseCutMix(
+        method = NoiseCutMix.checked(
             classes=read_classes(class_file, class_names, meta_class),
             prompt=prompt,
             alpha=alpha,

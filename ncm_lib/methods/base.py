@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..plan.classes import ClassList
@@ -40,6 +40,18 @@ class Method(BaseModel, ABC):
     def plan(self, start: int, stop: int) -> PlanTable:
         """Plan the samples ``start..stop-1`` as NumPy columns; row i is the same whatever the range around it."""
 
+    @classmethod
+    def checked(cls: type[MethodT], **fields: Any) -> MethodT:
+        """The config with these fields.
+
+        Raises:
+            InputError: what pydantic would say in its own form, as one line.
+        """
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise InputError("; ".join(map(_plain, error.errors(include_url=False)))) from error
+
     def plan_one(self, index: int) -> Sample:
         """Sample ``index`` of the plan."""
         return self.plan(index, index + 1)[0]
@@ -63,6 +75,11 @@ class Method(BaseModel, ABC):
         }
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(detail: Any) -> str:
+    field, text = ".".join(map(str, detail["loc"])), str(detail["msg"]).removeprefix("Value error, ")
+    return f"{field} is {detail['input']!r}: {text}" if field else text
 
 
 def check_range(start: int, stop: int) -> None:

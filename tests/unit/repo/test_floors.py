@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0, "typing": 0,
 }  # fmt: skip
 # What ComfyUI installs itself; jaxtyping is optional, see ncm_lib/typing.py.
+COMFYUI_MODULES = {"folder_paths", "latent_preview", "node_helpers", "server"}
 COMFYUI_BRINGS = {
     "torch", "numpy", "PIL", "safetensors", "scipy", "pydantic", "tqdm", "einops", "transformers", "typing_extensions",
     "jaxtyping",
@@ -62,7 +63,7 @@ def floor_faults(file: Path, root: Path = ROOT) -> list[str]:
                 faults.append(f"{where}: the nodes use everything below the engine, never the engine itself")
             elif target != room and FLOORS.get(target, 99) >= FLOORS[room]:
                 faults.append(f"{where}: from {room} that is not down")
-        elif head.startswith("comfy") or head == "folder_paths":
+        elif head.startswith("comfy") or head in COMFYUI_MODULES:
             if room != "nodes":
                 faults.append(f"{where}: only nodes know ComfyUI")
         elif head not in sys.stdlib_module_names:
