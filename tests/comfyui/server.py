@@ -82,9 +82,9 @@ class Server:
         """The address of its page."""
         return f"http://{HOST}:{self.port}"
 
-    def log(self, start: int = 0) -> str:
-        """What it has printed, from the character ``start`` on."""
-        return self._log.read_text(encoding="utf-8", errors="replace")[start:]
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def get(self, path: str) -> Any:
         """The JSON at a path."""

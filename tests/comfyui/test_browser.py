@@ -37,6 +37,7 @@ def test_the_page_converts_a_workflow_file_to_what_the_queue_takes(comfy_page, t
     assert {name: node["class_type"] for name, node in prompt.items()} == {"1": "EmptyImage", "2": "PreviewImage"}
     assert prompt["1"]["inputs"] == {"width": 16, "height": 8, "batch_size": 2, "color": 255}
     assert prompt["2"]["inputs"] == {"images": ["1", 0]}
+    assert comfy_page.workflow()["nodes"][0]["widgets_values"] == [16, 8, 2, 255]
     assert comfy_page.errors == errors
 
 

@@ -1,9 +1,12 @@
 """The machinery of the tests in this folder, tried on ComfyUI's own nodes."""
 
+import json
+
 import pytest
 import torch
 from harness.graph import Graph
 from harness.run import GraphError, Run
+from PIL import Image
 
 
 def latents(count: int = 2) -> Graph:
@@ -45,12 +48,14 @@ def test_a_list_that_maps_nodes_is_captured_whole(run_graph):
     assert [image.shape for image in captured["rebatched"]] == [(1, 8, 8, 3)] * 3
 
 
-def test_an_output_node_shows_where_its_files_are(comfy, run_graph):
+def test_an_output_node_shows_where_its_files_are_and_writes_the_workflow_into_them(comfy, run_graph):
     graph = Graph()
     image = graph.add("EmptyImage", width=8, height=8, batch_size=1, color=255)
     save = graph.add("SaveImage", images=image[0], filename_prefix="harness")
-    (shown,) = run_graph(graph).ui[save.id]["images"]
-    assert (comfy.base / "output" / shown["subfolder"] / shown["filename"]).is_file()
+    (shown,) = run_graph(graph, extra_pnginfo={"workflow": {"nodes": []}}).ui[save.id]["images"]
+    with Image.open(comfy.base / "output" / shown["subfolder"] / shown["filename"]) as file:
+        assert file.getpixel((0, 0)) == (0, 0, 255)
+        assert json.loads(file.text["workflow"]) == {"nodes": []}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,10 @@ def test_a_run_can_be_interrupted_at_a_step(comfy, run_graph):
     assert progress(run) == [1, 2]
     with pytest.raises(GraphError, match="interrupted"):
         run_graph(steps(), on_event=cancel)
-    assert not run_graph(steps()).interrupted
+    comfy.interrupt()
+    assert comfy.interrupted()
+    assert not run_graph(steps()).interrupted, "a run starts with the flag cleared"
+    assert not comfy.interrupted()
 
 
 def test_the_packs_come_from_comfyuis_own_loader(comfy):
