@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def message(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class Run:
     """png and webp are lossless; jpeg is smaller and changes pixels."""
     save_masks: bool = True
     """Write each sample's mask beside it."""
+    shard: str | None = None
+    """I/N: make part I of N (counted from 0) of the data set; start the others with the same command and --out. Without
+    it: what a launcher's variables say (RANK and WORLD_SIZE, SLURM's), else all of it."""
     break_lock: bool = False
     """Take the folder over from another process; only when that one is known to be dead."""
 
@@ -81,6 +85,7 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
 
     from ..engine.generate import generate
     from ..engine.load import load_model
+    from ..engine.shards import Shard, device_of_environment, shard_of_environment
     from ..errors import InputError
     from ..plan.classes import ClassList
     from .progress import ProgressBar
@@ -90,7 +95,8 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
     classes = ClassList.load(run.classes) if run.classes is not None else None
     if classes is not None:
         kind(classes=with_meta_class(classes, run.meta_class), **options)  # a bad config is told before a model loads
-    model = load_model(run.model, device=run.device, dtype=run.dtype)
+    shard = shard_of_environment(os.environ) if run.shard is None else Shard.parse(run.shard)
+    model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
     classes = classes or model.classes
     if classes is None:
         raise InputError(
@@ -109,8 +115,11 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
             image_format=run.image_format,
             save_masks=run.save_masks,
             break_lock=run.break_lock,
+            shard=shard,
             on_progress=bar,
         )
+    if shard.count > 1:
+        print(f"shard {shard}: {summary.count} of {run.count} samples are its own")
     for note in summary.notes:
         print(f"note: {note}", file=sys.stderr)
     print(

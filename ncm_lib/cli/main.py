@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from ..errors import InputError, MissingExtraError
 from .demo import Demo
-from .errors import BAD_INPUT, INTERRUPTED, message
+from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .generate import GenerateNoiseCutMix
 from .preview import Preview
+from .termination import Terminated, terminable
 from .verify import Verify
 
 _DESCRIPTION = "Soft-labelled training images from a diffusion model."
@@ -28,16 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None takes the process's own.
 
     Returns:
-        0 done, 1 findings or failed samples, 2 bad input, 130 interrupted.
+        0 done, 1 findings or failed samples, 2 bad input, 130 interrupted, 143 terminated.
     """
     try:
-        return _parse(list(sys.argv[1:] if argv is None else argv))()
+        with terminable():
+            return _parse(list(sys.argv[1:] if argv is None else argv))()
     except (InputError, MissingExtraError, ValidationError) as error:
         print(f"ncm: {message(error)}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("ncm: interrupted; finished samples are kept, the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        ended, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        print(f"ncm: {ended}; finished samples are kept, the same command continues", file=sys.stderr)
+        return code
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -15,12 +16,14 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._last: Progress | None = None
 
     def __enter__(self) -> ProgressBar:
         return self
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the run is, unfinished batches counted by their steps."""
+        self._last = progress
         if self._bar is None:
             self._bar = tqdm(
                 total=progress.count,
@@ -36,3 +39,9 @@ class ProgressBar:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+        if self._last is not None and isinstance(error, KeyboardInterrupt):
+            # what was being written when the signal came is on disk by now, and may be one batch more than this
+            print(
+                f"{self._last.made} images made by this run, {self._last.done} of {self._last.count} are there",
+                file=sys.stderr,
+            )

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from torch import Tensor
+from typing import Literal
 
 from ..errors import InputError
 from ..methods.base import Method
-from ..plan.planes import mask_planes
-from ..plan.sample import Sample
 from ..store.manifest import Manifest
-from ..store.record import Record
 from ..store.writer import DatasetWriter
 from .load import Model
+from .production import Production
 from .render import Renderer
 from .settings import RenderSettings, render_hash
+from .shards import Shard
+from .stats import Stats
 
 DEFAULT_BATCH = 8
 
@@ -68,6 +66,7 @@ def generate(
     image_format: Literal["png", "webp", "jpeg"] = "png",
     save_masks: bool = True,
     break_lock: bool = False,
+    shard: Shard | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Make the samples 0..count-1 of a plan as a soft-labelled data set (format ncm-1), or those that are missing.
@@ -84,6 +83,7 @@ def generate(
         image_format: png, lossless webp, or jpeg.
         save_masks: also write each sample's mask.
         break_lock: take the folder over from a holder that is known to be dead.
+        shard: the part that this process makes, where several make the data set together; None is all of it.
         on_progress: called from this thread after every step.
 
     Returns:
@@ -104,6 +104,7 @@ def generate(
     """
     if count < 1 or (batch_size is not None and batch_size < 1):
         raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
+    shard = shard or Shard()
     renderer = Renderer(model, settings or RenderSettings())
     height, width = renderer.latent_size
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell)
@@ -112,20 +113,59 @@ def generate(
     batch_shape = existing.batch_shape if existing else asked
     renderer.learn_prompts(method.plan(0, 1).prompts)
     manifest = _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
+    stats = Stats(shard=str(shard), device=str(model.device), dtype=renderer.settings.dtype, batch_shape=batch_shape)
     started = time.monotonic()
-    with DatasetWriter(Path(out), manifest, break_lock=break_lock) as writer:
-        todo = writer.missing(0, count)
-        tally = _Tally(count=count, todo=len(todo), started=started, report=on_progress)
-        _run(method, renderer, writer, todo, batch_shape, tally, save_masks=save_masks)
+    writer = DatasetWriter(Path(out), manifest, rank=shard.index, break_lock=break_lock)
+    with stats.timing("opening"):
+        writer.__enter__()
+    try:
+        todo = [index for index in writer.missing(0, count) if shard.owns(index, batch_shape=batch_shape)]
+        own = sum(shard.owns(index, batch_shape=batch_shape) for index in range(count)) if shard.count > 1 else count
+        stats.skipped = own - len(todo)
+
+        def tell(denoised: float) -> None:
+            if on_progress is not None:
+                on_progress(
+                    Progress(
+                        done=stats.skipped + stats.made,
+                        count=own,
+                        made=stats.made,
+                        seconds=time.monotonic() - started,
+                        fraction=min(denoised / max(len(todo), 1), 1.0),
+                    )
+                )
+
+        production = Production(
+            method, renderer, writer, batch_shape=batch_shape, save_masks=save_masks, stats=stats, tell=tell
+        )
+        production.make(todo)
+        stats.ended = "done"
+    except BaseException as error:
+        stats.ended = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        raise
+    finally:
+        _close(writer, stats, started)
     return Summary(
         path=Path(out),
-        count=count,
-        made=tally.made,
-        skipped=count - len(todo),
-        failed=tally.failed,
-        seconds=time.monotonic() - started,
-        notes=(*writer.notes, *_batch_note(batch_size, batch_shape, count)),
+        count=own,
+        made=stats.made,
+        skipped=stats.skipped,
+        failed=stats.failed,
+        seconds=stats.seconds,
+        notes=(*writer.notes, *_batch_note(batch_size, batch_shape, count), *_memory_notes(stats)),
     )
+
+
+def _close(writer: DatasetWriter, stats: Stats, started: float) -> None:
+    """Close the writer and keep the run's line, whatever ends the run: the error that does is the one to tell."""
+    error = sys.exc_info()
+    try:
+        with stats.timing("closing"):
+            writer.__exit__(*error)
+    finally:
+        stats.seconds = time.monotonic() - started
+        with suppress(InputError):
+            stats.append(writer.path)
 
 
 def _batch_note(batch_size: int | None, batch_shape: int, count: int) -> list[str]:
@@ -136,89 +176,12 @@ def _batch_note(batch_size: int | None, batch_shape: int, count: int) -> list[st
     ]
 
 
-@dataclass(kw_only=True)
-class _Tally:
-    """Counts of a running run, and who wants to know."""
-
-    count: int
-    todo: int
-    started: float
-    report: Callable[[Progress], None] | None
-    made: int = 0
-    failed: int = 0
-    denoised: float = 0.0
-
-    def tell(self) -> None:
-        if self.report is not None:
-            done = self.count - self.todo + self.made
-            self.report(
-                Progress(
-                    done=done,
-                    count=self.count,
-                    made=self.made,
-                    seconds=time.monotonic() - self.started,
-                    fraction=min(self.denoised / self.todo, 1.0),
-                )
-            )
-
-
-def _run(
-    method: Method,
-    renderer: Renderer,
-    writer: DatasetWriter,
-    todo: Sequence[int],
-    batch_shape: int,
-    tally: _Tally,
-    *,
-    save_masks: bool,
-) -> None:
-    """Denoise batch after batch on this thread; one helper thread decodes and writes the batch before."""
-    steps = renderer.settings.num_inference_steps
-    plan_hash = method.plan_hash()
-
-    def finish(samples: list[Sample], latents: Tensor) -> tuple[int, int]:
-        images = renderer.images(latents)
-        kept = [(sample, image) for sample, image in zip(samples, images, strict=True) if image is not None]
-        masks = [_mask_image(sample, renderer.latent_size) if save_masks else None for sample, _ in kept]
-        writer.write_batch(
-            [
-                (Record.from_sample(sample, method=method.name, plan_hash=plan_hash, renderer="ncm_lib"), image, mask)
-                for (sample, image), mask in zip(kept, masks, strict=True)
-            ]
-        )
-        for sample, image in zip(samples, images, strict=True):
-            if image is None:
-                writer.fail(sample.index, "the image is NaN, infinite or constant", [sample.seed])
-        return len(kept), len(samples) - len(kept)
-
-    def collect(finished: Future[tuple[int, int]]) -> None:
-        made, failed = finished.result()
-        tally.made += made
-        tally.failed += failed
-        tally.tell()
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ncm-write") as pool:
-        pending: Future[tuple[int, int]] | None = None
-        for start in range(0, len(todo), batch_shape):
-            wanted = [method.plan_one(index) for index in todo[start : start + batch_shape]]
-            # the last batch is filled up by repeating rows: a row's bits depend on the batch's shape, not on its rows
-            padded = [wanted[row % len(wanted)] for row in range(batch_shape)]
-
-            def on_step(step: int, start: int = start, size: int = len(wanted)) -> None:
-                tally.denoised = start + size * step / steps
-                tally.tell()
-
-            latents = renderer.latents(padded, on_step)[: len(wanted)]
-            if pending is not None:
-                collect(pending)
-            pending = pool.submit(finish, wanted, latents)
-        if pending is not None:
-            collect(pending)
-
-
-def _mask_image(sample: Sample, latent_size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The share of condition 0 (class A) per latent cell, float32 in [0, 1]."""
-    return mask_planes(sample.mask, *latent_size)[0].numpy()
+def _memory_notes(stats: Stats) -> list[str]:
+    return [
+        f"memory ran out: from sample {change['from_index']} on the batches were of {change['batch_shape']}; "
+        "plan, noise, masks and labels are the same, the last bits of those images may differ"
+        for change in stats.batch_changes
+    ]
 
 
 def _manifest(
