@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .engine.generate import generate as generate
     from .engine.load import load_model as load_model
     from .engine.settings import RenderSettings as RenderSettings
+    from .engine.shards import Shard as Shard
     from .errors import InputError as InputError
     from .errors import MissingExtraError as MissingExtraError
     from .maths.interpolation import circle_angle as circle_angle
@@ -46,6 +47,7 @@ _HOMES = {
     "NoiseCutMix": "methods.noisecutmix",
     "RenderSettings": "engine.settings",
     "ScaledLinearSchedule": "maths.schedules",
+    "Shard": "engine.shards",
     "SyntheticDataset": "store.reader",
     "area_resize": "maths.resize",
     "circle_angle": "maths.interpolation",

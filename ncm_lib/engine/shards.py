@@ -52,7 +52,7 @@ class Shard:
 
 
 def device_of_environment(environment: Mapping[str, str]) -> str | None:
-    """The GPU that a launcher gives this process by LOCAL_RANK (torchrun, accelerate launch); None where it gives none."""
+    """The GPU that a launcher gives this process by LOCAL_RANK (torchrun, accelerate launch), or None."""
     if torch.cuda.device_count() > 1 and "LOCAL_RANK" in environment:
         return f"cuda:{int(environment['LOCAL_RANK']) % torch.cuda.device_count()}"
     return None
