@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..maths.masks import plan_cutmix
 from ..maths.rng import keyed_permutation, sample_seeds, uniforms
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
-from ..plan.sample import PlanTable
+from ..plan.sample import Boxes, PlanTable
 from ..typing import Int64
 from .base import Method, check_range
 
@@ -97,10 +97,12 @@ class NoiseCutMix(Method):
             class_ids=class_ids,
             # Eq. 2, NoiseCutMix: y = w_A onehot(A) + w_B onehot(B), w_A = mean of the mask
             weights=np.stack([cutmix.weight_a, 1.0 - cutmix.weight_a], axis=1),
-            box=cutmix.boxes,
-            inside=1 if self.box_class == "b" else 0,
-            grid_height=grid_height,
-            grid_width=grid_width,
+            boxes=Boxes(
+                box=cutmix.boxes,
+                grid_height=grid_height,
+                grid_width=grid_width,
+                inside=1 if self.box_class == "b" else 0,
+            ),
         )
 
     def _class_a(self, index: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, cast
 import numpy as np
 
 from ..errors import InputError
-from ..plan.sample import Sample
+from ..plan.sample import BoxMask, CirclePoint, Sample
 from ..typing import Float32
 from .layout import image_name
 
@@ -54,15 +54,21 @@ class Record:
     @classmethod
     def from_sample(cls, sample: Sample, *, method: str, plan_hash: str, renderer: str | None = None) -> Record:
         """The record of a planned sample. The writer fills in what it decides: the file names and the size."""
-        box = sample.mask.box
+        start = sample.start
+        circle = start if isinstance(start, CirclePoint) else None
+        box = sample.mask.box if isinstance(sample.mask, BoxMask) else None
         return cls(
             file_name=image_name(sample.index),
             index=sample.index,
             seed=sample.seed,
             class_ids=tuple(share.class_id for share in sample.label),
             weights=tuple(share.weight for share in sample.label),
-            box=(int(box.x0), int(box.y0), int(box.x1), int(box.y1)),
+            box=None if box is None else (int(box.x0), int(box.y0), int(box.x1), int(box.y1)),
             method=method,
+            start="noise" if circle is None else "circle",
+            source=None if circle is None else circle.source_a,
+            source_b=None if circle is None else circle.source_b,
+            u=None if circle is None else circle.u,
             plan_hash=plan_hash,
             renderer=renderer,
         )

@@ -31,7 +31,7 @@ def test_a_row_is_the_same_whatever_the_range_around_it(fields):
 
 def test_the_label_is_the_area_that_each_class_owns():
     table = method(seed=1).plan(0, 500)
-    x0, y0, x1, y1 = table.box.T
+    x0, y0, x1, y1 = table.boxes.box.T
     share_of_b = (x1 - x0) * (y1 - y0) / (16 * 12)
     assert np.allclose(table.weights[:, 1], share_of_b, atol=1e-12)
     assert np.allclose(table.weights.sum(axis=1), 1.0, atol=1e-12)
@@ -39,7 +39,7 @@ def test_the_label_is_the_area_that_each_class_owns():
 
 def test_the_box_belongs_to_class_a_where_the_config_says_so():
     table = method(seed=1, box_class="a").plan(0, 50)
-    x0, y0, x1, y1 = table.box.T
+    x0, y0, x1, y1 = table.boxes.box.T
     assert np.allclose(table.weights[:, 0], (x1 - x0) * (y1 - y0) / (16 * 12), atol=1e-12)
     assert table[0].mask.inside == 0
 
@@ -72,7 +72,7 @@ def test_a_requested_class_leads_every_sample():
 def test_a_pixel_grid_draws_boxes_in_pixels():
     table = method(grid="pixel").plan(0, 200)
     assert (table.grid_height, table.grid_width) == (128, 96)
-    assert table.box[:, 2].max() > 12
+    assert table.boxes.box[:, 2].max() > 12
 
 
 def test_seeds_are_distinct_and_fit_json():
