@@ -2,6 +2,7 @@
 
 from .capture import Capture
 from .misbehaviour import Raise, Steps
+from .tiny_loaders import TinyCLIP, TinyModel, TinyUNET, TinyVAE
 
 __all__ = ["comfy_entrypoint"]
 
@@ -12,6 +13,6 @@ async def comfy_entrypoint():
 
     class Extension(ComfyExtension):
         async def get_node_list(self):
-            return [Capture, Raise, Steps]
+            return [Capture, Raise, Steps, TinyModel, TinyUNET, TinyCLIP, TinyVAE]
 
     return Extension()
