@@ -116,7 +116,7 @@ class EarlyPrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Circles:
-    """Starts of n samples: pairs of positions in ``sources``, the place on the arc; -1 where a row starts from noise."""
+    """Starts of n samples: pairs of positions in ``sources`` and the place on the arc; -1 where it is noise."""
 
     sources: tuple[str, ...]
     """Content hashes."""
