@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +15,27 @@ from .families import Family
 from .schedulers import Scheduler
 
 
+@dataclass(frozen=True, kw_only=True)
+class EarlyConditions:
+    """The first stage of two-stage denoising (Diff-II): other conditions in the first steps of each sample."""
+
+    conditions: Sequence[Tensor]
+    """K tensors [N, tokens, width]."""
+    steps: Sequence[int]
+    """How many of the first steps, per sample."""
+
+    def at(self, step: int, later: Sequence[Tensor]) -> list[Tensor]:
+        """The conditions of one step."""
+        first_stage = torch.tensor([step < steps for steps in self.steps], device=later[0].device)[:, None, None]
+        return [torch.where(first_stage, early, late) for early, late in zip(self.conditions, later, strict=True)]
+
+
+def early_steps(fraction: float, num_inference_steps: int) -> int:
+    """How many of the first steps ``fraction`` of them is: floor, so .1 of 25 is 2, .3 is 7, .5 is 12 and .7 is 17."""
+    # the summand keeps .3 * 10 = 2.9999999999999996 from losing a step
+    return math.floor(fraction * num_inference_steps + 1e-9)
+
+
 @torch.inference_mode()
 def denoise(
     family: Family,
@@ -21,6 +44,7 @@ def denoise(
     conditions: Sequence[Tensor],
     masks: Sequence[Float32[Tensor, "n 1 h w"]],
     *,
+    early: EarlyConditions | None = None,
     unconditional: Tensor | None,
     guidance_scale: float,
     num_inference_steps: int,
@@ -38,6 +62,7 @@ def denoise(
         noise: unit-variance noise, on the model's device.
         conditions: K tensors [N, tokens, width], of ``family.encode``.
         masks: K masks that sum to one per cell.
+        early: what takes the conditions' place in each sample's first steps.
         unconditional: [N, tokens, width] of the negative prompt; None without guidance.
         guidance_scale: g of classifier-free guidance.
         num_inference_steps: steps, at least 1.
@@ -49,13 +74,16 @@ def denoise(
     """
     scheduler.set_timesteps(num_inference_steps, device=noise.device)
     latents = noise * scheduler.init_noise_sigma
-    branches = [*conditions] if unconditional is None else [unconditional, *conditions]
-    conditioning = torch.cat(branches)
+    branches = len(conditions) + (unconditional is not None)
+    conditioning = torch.empty(0)
     takes_generator = "generator" in scheduler.step.__code__.co_varnames
     extra = {"generator": list(generators)} if takes_generator else {}
     for step, timestep in enumerate(scheduler.timesteps):
-        rows = scheduler.scale_model_input(latents, timestep).repeat(len(branches), 1, 1, 1)
-        predictions = family.predict(rows, timestep, conditioning).chunk(len(branches))
+        if step == 0 or (early is not None and step in early.steps):
+            now = conditions if early is None else early.at(step, conditions)
+            conditioning = torch.cat([*now] if unconditional is None else [unconditional, *now])
+        rows = scheduler.scale_model_input(latents, timestep).repeat(branches, 1, 1, 1)
+        predictions = family.predict(rows, timestep, conditioning).chunk(branches)
         # Eq. 1, NoiseCutMix: e = M_1 e_1 + ... + M_K e_K
         mixed = mix_predictions(predictions[-len(conditions) :], masks)
         if unconditional is not None:

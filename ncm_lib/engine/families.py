@@ -54,6 +54,10 @@ class Family(Protocol):
         """Images in [0, 1]; NaN where the model made NaN."""
         ...
 
+    def encode_images(self, pixels: Float32[Tensor, "n 3 height width"]) -> Float32[Tensor, "n c h w"]:
+        """The latents of images in [0, 1]: the mean of the autoencoder's posterior, so that nothing is drawn."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class StableDiffusion1:
@@ -103,3 +107,8 @@ class StableDiffusion1:
         """VAE decoding, scaled from [-1, 1] to [0, 1]."""
         pixels = self.vae.decode(latents.to(self.dtype) / self.vae.config.scaling_factor, return_dict=False)[0]
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def encode_images(self, pixels: Float32[Tensor, "n 3 height width"]) -> Float32[Tensor, "n c h w"]:
+        """VAE posterior's mean times the scaling factor."""
+        posterior = self.vae.encode((pixels * 2 - 1).to(self.device, self.dtype), return_dict=False)[0]
+        return posterior.mean.float() * self.vae.config.scaling_factor

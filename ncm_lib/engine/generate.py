@@ -20,6 +20,7 @@ from .production import Production
 from .render import Renderer
 from .settings import RenderSettings, render_hash
 from .shards import Shard
+from .starts import Inversion
 from .stats import Stats
 
 DEFAULT_BATCH = 8
@@ -67,6 +68,7 @@ def generate(
     save_masks: bool = True,
     break_lock: bool = False,
     shard: Shard | None = None,
+    inversion: Inversion | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Make the samples 0..count-1 of a plan as a soft-labelled data set (format ncm-1), or those that are missing.
@@ -84,6 +86,7 @@ def generate(
         save_masks: also write each sample's mask.
         break_lock: take the folder over from a holder that is known to be dead.
         shard: the part that this process makes, where several make the data set together; None is all of it.
+        inversion: looks inverted images up by content hash (``InversionPool.latent``), for methods that start there.
         on_progress: called from this thread after every step.
 
     Returns:
@@ -105,7 +108,9 @@ def generate(
     if count < 1 or (batch_size is not None and batch_size < 1):
         raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
     shard = shard or Shard()
-    renderer = Renderer(model, settings or RenderSettings())
+    renderer = Renderer(
+        model, settings or RenderSettings(), default_scheduler=method.default_scheduler, inversion=inversion
+    )
     height, width = renderer.latent_size
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell)
     existing = Manifest.read(Path(out)) if (Path(out) / "dataset.json").is_file() else None

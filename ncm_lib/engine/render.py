@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..maths.rng import sample_noise, uniforms
+from ..maths.rng import uniforms
 from ..plan.planes import mask_planes
 from ..plan.sample import Sample
-from .denoise import denoise
+from .denoise import EarlyConditions, denoise, early_steps
 from .load import Model
 from .schedulers import fresh, make_scheduler, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
+from .starts import Inversion, start_latents
 
 
 class Renderer:
@@ -25,9 +26,17 @@ class Renderer:
     Text embeddings are made once per prompt over the renderer's life.
     """
 
-    def __init__(self, model: Model, settings: RenderSettings) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: RenderSettings,
+        *,
+        default_scheduler: str = "dpmsolver++",
+        inversion: Inversion | None = None,
+    ) -> None:
         self.model = model
-        self.settings = resolve_settings(settings, model)
+        self.settings = resolve_settings(settings, model, default_scheduler)
+        self._inversion = inversion
         self._scheduler = make_scheduler(
             model.family.scheduler,
             self.settings.scheduler,
@@ -61,9 +70,11 @@ class Renderer:
             Latents [N, c, h, w] in float32 on the model's device.
         """
         height, width = self.latent_size
-        self.learn_prompts([condition.prompt for sample in samples for condition in sample.conditions])
+        conditions_of_all = [condition for sample in samples for condition in sample.conditions]
+        self.learn_prompts([condition.prompt for condition in conditions_of_all])
         channels = self.model.family.latent_channels
-        noise = torch.stack([sample_noise(sample.seed, (channels, height, width)) for sample in samples])
+        shape = (channels, height, width)
+        noise = torch.stack([start_latents(sample, shape, self._inversion) for sample in samples])
         planes = torch.stack([mask_planes(sample.mask, height, width) for sample in samples])
         device = self.model.device
         conditions = [
@@ -76,6 +87,7 @@ class Renderer:
             noise.to(device),
             conditions,
             list(planes.to(device).transpose(0, 1).unsqueeze(2)),
+            early=self._early(samples),
             unconditional=self._unconditional(len(samples)),
             guidance_scale=self.settings.guidance_scale,
             num_inference_steps=self.settings.num_inference_steps,
@@ -90,6 +102,21 @@ class Renderer:
         finite = torch.isfinite(pixels).flatten(1).all(1) & torch.isfinite(latents).flatten(1).all(1).cpu()
         values = (pixels.nan_to_num() * 255).round().to(torch.uint8).numpy()
         return [image if ok and image.min() < image.max() else None for image, ok in zip(values, finite, strict=True)]
+
+    def _early(self, samples: Sequence[Sample]) -> EarlyConditions | None:
+        """The first stage of samples that have one, all their conditions at once."""
+        total = self.settings.num_inference_steps
+        # a sample's conditions change together: a plan has one suffix per sample
+        steps = [early_steps(sample.conditions[0].early_fraction, total) for sample in samples]
+        if not any(steps):
+            return None
+        prompts = [
+            [condition.early_prompt or condition.prompt for condition in sample.conditions] for sample in samples
+        ]
+        self.learn_prompts([prompt for row in prompts for prompt in row])
+        columns = zip(*prompts, strict=True)
+        conditions = [torch.stack([self._embeddings[prompt] for prompt in column]) for column in columns]
+        return EarlyConditions(conditions=conditions, steps=steps)
 
     def _unconditional(self, count: int) -> Tensor | None:
         if self.settings.guidance_scale == 1.0:
@@ -106,8 +133,10 @@ def _step_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(word)
 
 
-def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings:
-    """Fill in the model's defaults; InputError where the image size does not fit the model."""
+def resolve_settings(
+    settings: RenderSettings, model: Model, default_scheduler: str = "dpmsolver++"
+) -> ResolvedSettings:
+    """Fill in the defaults of model and method; InputError where the image size does not fit the model."""
     family = model.family
     height = settings.height or family.default_size
     width = settings.width or family.default_size
@@ -119,12 +148,13 @@ def resolve_settings(settings: RenderSettings, model: Model) -> ResolvedSettings
                 f"The image {name} is {side}; this model makes multiples of {multiple}: "
                 f"take {below} or {below + multiple}."
             )
+    scheduler = default_scheduler if settings.scheduler == "auto" else settings.scheduler
     guidance = model.defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
     return ResolvedSettings(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=guidance,
-        scheduler=settings.scheduler,
-        timestep_spacing=resolve_spacing(settings.scheduler, settings.timestep_spacing),
+        scheduler=scheduler,
+        timestep_spacing=resolve_spacing(scheduler, settings.timestep_spacing),
         final_sigma=settings.final_sigma,
         negative_prompt=settings.negative_prompt,
         height=height,

@@ -25,8 +25,9 @@ class RenderSettings(BaseModel):
     """More steps: cleaner images, time grows in proportion."""
     guidance_scale: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Higher: images closer to the prompt and less varied. 1: no guidance, a third less time."""
-    scheduler: str = "dpmsolver++"
-    """dpmsolver++ (the paper), ddim, euler, euler-ancestral, sde-dpmsolver++, or any diffusers scheduler class."""
+    scheduler: str = "auto"
+    """dpmsolver++, ddim, euler, euler-ancestral, sde-dpmsolver++, or any diffusers scheduler class. auto: the method's
+    own (dpmsolver++ for NoiseCutMix, ddim for Diff-II)."""
     timestep_spacing: Spacing = "auto"
     """Where the steps lie. auto: trailing for ddim, else linspace (999, 959, ..., 40 for 25 steps)."""
     final_sigma: Literal["zero", "sigma_min"] = "zero"

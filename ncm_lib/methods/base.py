@@ -28,6 +28,8 @@ class Method(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: ClassVar[str]
+    default_scheduler: ClassVar[str] = "dpmsolver++"
+    """What the method's paper denoises with."""
 
     classes: ClassList
     seed: int = Field(default=0, ge=0, lt=2**63)
