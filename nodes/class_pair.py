@@ -5,12 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..ncm_lib.methods.noisecutmix import NoiseCutMix
+from ..ncm_lib.plan.pairs import PairPolicy
 from ..ncm_lib.plan.prompts import class_prompts
 from .class_inputs import check_classes, class_inputs, read_classes
 from .noise import MAX_SEED
 from .sockets import CATEGORY, Classes, ClassIds, Prompts
 
 DIFFERENT, ANY = "different classes", "any two classes"
+PAIR_POLICIES: dict[str, PairPolicy] = {DIFFERENT: "uniform", ANY: "any"}
 PAIR_POLICY = (
     "different classes: class B is never class A. any two classes: it may be, as in the published code; such a sample "
     "shows one class only."
@@ -96,7 +98,7 @@ class ClassPair(io.ComfyNode):
             seed=seed,
             class_a=class_a.strip() or None,
             prompt=prompt,
-            allow_same_class=pair_policy == ANY or fixed_b is not None,
+            pair_policy="any" if fixed_b is not None else PAIR_POLICIES[pair_policy],
         )
         ids = [(int(a), int(b) if fixed_b is None else fixed_b) for a, b in method.plan(0, count).class_ids]
         prompts = class_prompts(classes, prompt)

@@ -12,7 +12,7 @@ from ..ncm_lib.errors import InputError
 from ..ncm_lib.methods.noisecutmix import NoiseCutMix
 from ..ncm_lib.plan.planes import mask_planes
 from .class_inputs import check_classes, class_inputs, read_classes
-from .class_pair import ANY, CLASS_A, DIFFERENT, PAIR_POLICY
+from .class_pair import ANY, CLASS_A, DIFFERENT, PAIR_POLICIES, PAIR_POLICY
 from .cutmix_mask import ALPHA, BOX_CLASS, OWNERS, PLACEMENT, ROUNDING
 from .datasets import DATASET, dataset_path, missing, planned_manifest
 from .noise import MAX_SEED, PerSampleNoise
@@ -147,7 +147,7 @@ class PlanSample(io.ComfyNode):
             box_class=OWNERS[box_class],
             rounding=rounding,
             grid=grid,
-            allow_same_class=pair_policy == ANY,
+            pair_policy=PAIR_POLICIES[pair_policy],
             class_a=class_a.strip() or None,
         ).resolved(
             seed=seed,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..maths.masks import plan_cutmix
-from ..maths.rng import keyed_permutation, sample_seeds, uniforms
+from ..maths.rng import sample_seeds, uniforms
+from ..plan.pairs import Leads, PairPolicy, balanced_partners, confusion_partners, leads, uniform_partners
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..plan.sample import Boxes, PlanTable
 from ..typing import Int64
 from .base import Method, check_range
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class NoiseCutMix(Method):
@@ -44,22 +48,66 @@ class NoiseCutMix(Method):
     grid: Literal["latent", "pixel"] = "latent"
     """latent: boxes on latent cells, binary masks. pixel: boxes on pixels, area-averaged to cells."""
     class_a: str | None = None
-    """The requested class A. None: every class equally often."""
-    allow_same_class: bool = False
-    """Let class B be class A, as the published code does."""
+    """The requested class A. None: classes lead by class_counts."""
+    class_counts: tuple[_Count, ...] | None = None
+    """Per class, in how many samples of one round it is class A; rounds are shuffled. None: once each."""
+    pair_policy: PairPolicy = "uniform"
+    """How class B is drawn. uniform: any other class. balanced: each other class equally often. confusion: the classes
+    that a classifier takes for A, by the confusion matrix. any: also A itself, as the published code does."""
+    confusion: tuple[tuple[_Share, ...], ...] | None = None
+    """C rows of C numbers, for pair_policy confusion. Row: true class; column: what it was taken for. The diagonal is
+    not read, rows need no common scale, and a row without confusion draws uniformly."""
     prompt: str = DEFAULT_TEMPLATE
     """The prompt template, with {class} and {metaclass}."""
 
     @model_validator(mode="after")
     def _check_classes(self) -> NoiseCutMix:
-        if len(self.classes) < 2 and not self.allow_same_class:
+        if len(self.classes) < 2 and self.pair_policy != "any":
             raise InputError(
                 "NoiseCutMix mixes two different classes and the class list has 1; give at least 2 classes."
             )
         if self.class_a is not None:
             self.classes.id_of(self.class_a)
+        self._check_counts()
+        self._check_confusion()
         class_prompts(self.classes, self.prompt)
         return self
+
+    def _check_counts(self) -> None:
+        if self.class_counts is None:
+            return
+        if self.class_a is not None:
+            raise InputError(
+                f"class_a is {self.class_a!r} and class_counts came too: one fixes class A, the other shares it out; "
+                "give one of the two."
+            )
+        if len(self.class_counts) != len(self.classes):
+            raise InputError(
+                f"{len(self.class_counts)} class_counts came for {len(self.classes)} classes; give one per class, in "
+                "the order of the class list."
+            )
+        if not any(self.class_counts):
+            raise InputError("class_counts is 0 for every class: nothing is to be made; give some class 1 or more.")
+
+    def _check_confusion(self) -> None:
+        if self.confusion is None:
+            if self.pair_policy == "confusion":
+                raise InputError(
+                    "pair_policy is 'confusion' and no confusion matrix came; give one, or take another policy: "
+                    "uniform, balanced, any."
+                )
+            return
+        if self.pair_policy != "confusion":
+            raise InputError(
+                f"A confusion matrix came, and pair_policy {self.pair_policy!r} does not read it; take pair_policy "
+                "'confusion', or leave the matrix out."
+            )
+        widths, size = sorted(map(len, self.confusion)), len(self.classes)
+        if widths != [size] * size:
+            raise InputError(
+                f"The confusion matrix has {len(widths)} rows of {min(widths, default=0)} to {max(widths, default=0)} "
+                f"numbers, and there are {size} classes; give {size} rows of {size}, in the order of the class list."
+            )
 
     def plan(self, start: int, stop: int) -> PlanTable:
         """Plan the samples ``start..stop-1``.
@@ -73,8 +121,8 @@ class NoiseCutMix(Method):
         """
         check_range(start, stop)
         index = np.arange(start, stop, dtype=np.int64)
-        class_a = self._class_a(index)
-        class_ids = np.stack([class_a, self._class_b(class_a, start, stop)], axis=1).astype(np.int32)
+        first = self._leads(index)
+        class_ids = np.stack([first.class_ids, self._partners(first, start, stop)], axis=1).astype(np.int32)
         # the class pair of a row names its two prompts, so prompt ids are class ids
         scale = 1 if self.grid == "latent" else self.latent_cell
         grid_height, grid_width = self.latent_height * scale, self.latent_width * scale
@@ -105,17 +153,19 @@ class NoiseCutMix(Method):
             ),
         )
 
-    def _class_a(self, index: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    def _leads(self, index: Int64[np.ndarray, " n"]) -> Leads:
         if self.class_a is not None:
-            return np.full(len(index), self.classes.id_of(self.class_a), dtype=np.int64)
-        # every class once per epoch of C samples, in an order that the seed shuffles anew for each epoch
-        epoch, position = np.divmod(index, len(self.classes))
-        return keyed_permutation(position, len(self.classes), self.seed, "class_a", epoch)
+            always = np.full(len(index), self.classes.id_of(self.class_a), dtype=np.int64)
+            return Leads(class_ids=always, occurrence=index)
+        return leads(index, self.class_counts or (1,) * len(self.classes), self.seed)
 
-    def _class_b(self, class_a: Int64[np.ndarray, " n"], start: int, stop: int) -> Int64[np.ndarray, " n"]:
+    def _partners(self, first: Leads, start: int, stop: int) -> Int64[np.ndarray, " n"]:
+        count = len(self.classes)
+        if self.pair_policy == "balanced":
+            return balanced_partners(first, count, self.seed)
         uniform = uniforms(self.seed, "class_b", start, stop, 1)[:, 0]
-        if self.allow_same_class:
-            return (uniform * len(self.classes)).astype(np.int64)
-        # uniform over the other C - 1 classes: skip over class A
-        other = (uniform * (len(self.classes) - 1)).astype(np.int64)
-        return other + (other >= class_a)
+        if self.pair_policy == "any":
+            return (uniform * count).astype(np.int64)
+        if self.confusion is not None:
+            return confusion_partners(first.class_ids, uniform, self.confusion)
+        return uniform_partners(first.class_ids, uniform, count)

@@ -60,7 +60,7 @@ def test_class_b_is_uniform_over_the_other_classes():
 
 
 def test_class_b_may_be_class_a_where_that_is_allowed():
-    first, second = method(seed=2, allow_same_class=True).plan(0, 7000).class_ids.T
+    first, second = method(seed=2, pair_policy="any").plan(0, 7000).class_ids.T
     assert abs((first == second).mean() - 1 / 7) < 0.02
 
 
@@ -94,7 +94,7 @@ def test_plan_hash_tells_every_planning_field_apart():
     other_classes = ClassList.of([*CLASSES.names[:-1], "another"], meta_class="bird")
     variants = [
         {}, {"seed": 1}, {"alpha": 2.0}, {"placement": "inside"}, {"rounding": "exact"}, {"box_class": "a"},
-        {"grid": "pixel"}, {"class_a": "class 1"}, {"allow_same_class": True}, {"prompt": "{class}"},
+        {"grid": "pixel"}, {"class_a": "class 1"}, {"pair_policy": "any"}, {"prompt": "{class}"},
         {"classes": other_classes}, {"latent_cell": 4},
     ]  # fmt: skip
     assert len({method(**variant).plan_hash() for variant in variants}) == len(variants)
