@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..errors import InputError
 from ..methods.base import Method
+from ..store.layout import MANIFEST
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
 from .load import Model
@@ -105,19 +106,14 @@ def generate(
         >>> summary.made
         2
     """
-    if count < 1 or (batch_size is not None and batch_size < 1):
-        raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
     shard = shard or Shard()
     renderer = Renderer(
         model, settings or RenderSettings(), default_scheduler=method.default_scheduler, inversion=inversion
     )
-    height, width = renderer.latent_size
-    method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=model.family.latent_cell)
-    existing = Manifest.read(Path(out)) if (Path(out) / "dataset.json").is_file() else None
-    asked = min(batch_size or DEFAULT_BATCH, count)
-    batch_shape = existing.batch_shape if existing else asked
-    renderer.learn_prompts(method.plan(0, 1).prompts)
-    manifest = _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
+    method, manifest = settled(
+        method, renderer, out=Path(out), count=count, seed=seed, batch_size=batch_size, image_format=image_format
+    )
+    batch_shape = manifest.batch_shape
     stats = Stats(shard=str(shard), device=str(model.device), dtype=renderer.settings.dtype, batch_shape=batch_shape)
     started = time.monotonic()
     writer = DatasetWriter(Path(out), manifest, rank=shard.index, break_lock=break_lock)
@@ -149,7 +145,7 @@ def generate(
         stats.ended = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
         raise
     finally:
-        _close(writer, stats, started)
+        close_run(writer, stats, started)
     return Summary(
         path=Path(out),
         count=own,
@@ -157,11 +153,37 @@ def generate(
         skipped=stats.skipped,
         failed=stats.failed,
         seconds=stats.seconds,
-        notes=(*writer.notes, *_batch_note(batch_size, batch_shape, count), *_memory_notes(stats)),
+        notes=run_notes(writer, stats, batch_size=batch_size),
     )
 
 
-def _close(writer: DatasetWriter, stats: Stats, started: float) -> None:
+def settled(
+    method: Method,
+    renderer: Renderer,
+    *,
+    out: Path,
+    count: int,
+    seed: int,
+    batch_size: int | None,
+    image_format: Literal["png", "webp", "jpeg"],
+) -> tuple[Method, Manifest]:
+    """What a run would make, the same in every process that is given the same: the resolved method and the head.
+
+    Raises:
+        InputError: bad numbers, or a prompt that the model does not take.
+    """
+    if count < 1 or (batch_size is not None and batch_size < 1):
+        raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
+    height, width = renderer.latent_size
+    cell = renderer.model.family.latent_cell
+    method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=cell)
+    existing = Manifest.read(out) if (out / MANIFEST).is_file() else None
+    batch_shape = existing.batch_shape if existing else min(batch_size or DEFAULT_BATCH, count)
+    renderer.learn_prompts(method.plan(0, 1).prompts)
+    return method, _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
+
+
+def close_run(writer: DatasetWriter, stats: Stats, started: float) -> None:
     """Close the writer and keep the run's line, whatever ends the run: the error that does is the one to tell."""
     error = sys.exc_info()
     try:
@@ -171,6 +193,12 @@ def _close(writer: DatasetWriter, stats: Stats, started: float) -> None:
         stats.seconds = time.monotonic() - started
         with suppress(InputError):
             stats.append(writer.path)
+
+
+def run_notes(writer: DatasetWriter, stats: Stats, *, batch_size: int | None) -> tuple[str, ...]:
+    """What the user should know of a run that has ended, a line each."""
+    manifest = writer.manifest
+    return (*writer.notes, *_batch_note(batch_size, manifest.batch_shape, manifest.count), *_memory_notes(stats))
 
 
 def _batch_note(batch_size: int | None, batch_shape: int, count: int) -> list[str]:

@@ -36,6 +36,10 @@ else:
         return True
 
 
+class LockedError(InputError):
+    """Another process holds this rank's lock, or a process on another host left it behind."""
+
+
 class FolderLock:
     """Holds a folder for one process: the operating system drops the lock when the process dies.
 
@@ -55,7 +59,8 @@ class FolderLock:
         """Take the lock at once.
 
         Raises:
-            InputError: another process holds it, or another host left it; the message names pid and host.
+            LockedError: another process holds it, or another host left it; the message names pid and host.
+            InputError: the folder cannot be written.
         """
         with plain_errors(self._path.parent):
             descriptor = self._open()
@@ -83,14 +88,14 @@ class FolderLock:
         holder = _read(descriptor)
         who = _who(holder)
         if not free:
-            raise InputError(
+            raise LockedError(
                 f"{self._path.parent} is being written by {who}. One process at a time may write a data set: "
                 "wait for it, stop it, or take another folder."
             )
         if not _still_there(self._path, descriptor):
-            raise InputError(f"{self._path.parent} was given back this very moment by {who}: start again.")
+            raise LockedError(f"{self._path.parent} was given back this very moment by {who}: start again.")
         if holder.get("host", socket.gethostname()) != socket.gethostname() and not self._break:
-            raise InputError(
+            raise LockedError(
                 f"{self._path.parent} is locked by {who}, another machine, which may still be writing. "
                 "If that process is surely gone, pass break_lock=True (--break-lock)."
             )

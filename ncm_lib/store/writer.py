@@ -39,6 +39,7 @@ class DatasetWriter:
         manifest: what this run would make.
         rank: of this process among those that share the folder; each rank has its own log and lock.
         break_lock: take the folder over from a dead process on another host.
+        derived: bring the derived files up to date at the end; where one process starts others, its own writer does.
 
     Raises:
         InputError: on entry: another data set or other files in ``path``, a smaller count, a lock that is held, or a
@@ -58,13 +59,16 @@ class DatasetWriter:
         []
     """
 
-    def __init__(self, path: str | Path, manifest: Manifest, *, rank: int = 0, break_lock: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, manifest: Manifest, *, rank: int = 0, break_lock: bool = False, derived: bool = True
+    ) -> None:
         self.path = Path(path)
         self.manifest = manifest
         """What is written: on entry, that of the folder takes its place, with the larger count."""
         self.notes: list[str] = []
         """What was found on entry that is not as it should be, a line each: damaged lines, foreign files."""
         self._rank = rank
+        self._derived = derived
         self._lock = FolderLock(self.path, rank=rank, break_lock=break_lock)
         self._folders: set[Path] = set()
 
@@ -99,7 +103,8 @@ class DatasetWriter:
                 try:
                     self._log.close()
                 finally:
-                    write_derived(self.path, self.manifest, Ledger.read(self.path, self.manifest), self._rank)
+                    if self._derived:
+                        write_derived(self.path, self.manifest, Ledger.read(self.path, self.manifest), self._rank)
         except InputError:
             # the error that ended the run is the one to tell; the derived files can be made again at any time
             if error is None:
