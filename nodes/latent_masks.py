@@ -8,8 +8,10 @@ from torch import Tensor
 from ..ncm_lib.errors import InputError
 from ..ncm_lib.maths.resize import area_resize
 
-BATCH_RULE = "Mask k goes with sample k; with fewer masks than samples they start over, and masks beyond the last "
-"sample are not used."
+BATCH_RULE = (
+    "Mask k goes with sample k; with fewer masks than samples they start over, and masks beyond the last sample are "
+    "not used."
+)
 
 
 def mask_batch(mask: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class PlanSample(io.ComfyNode):
                     default=0,
                     min=0,
                     max=MAX_SEED,
+                    # the page would otherwise roll it after every run, and the next run would be another data set
+                    control_after_generate=False,
                     tooltip="Of the whole data set: it stays the same over all runs. Another seed is another data set.",
                 ),
                 io.Float.Input("alpha", default=1.0, min=0.001, max=1000.0, step=0.1, round=0.001, tooltip=ALPHA),

@@ -17,7 +17,7 @@ from .sockets import CATEGORY
 
 
 class DualPromptMixedSampler(io.ComfyNode):
-    """In the place of KSampler: with equal prompts, or a mask of ones, it gives KSampler's latents bit for bit."""
+    """In the place of KSampler: with a mask of ones it gives KSampler's latents bit for bit."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -74,7 +74,6 @@ def test_every_node_and_every_socket_says_what_it_is_for(nodes):
     assert [path for path, text in texts.items() if not text] == []
 
 
-@pytest.mark.xfail(strict=True, reason="the second line of BATCH_RULE (nodes/latent_masks.py) is not part of it")
 def test_every_description_and_tooltip_is_made_of_whole_sentences(nodes):
     texts = leaves({name: texts_of(info) for name, info in nodes.items()})
     sentences = {path: text for path, text in texts.items() if path.endswith((".description", ".tooltip"))}
@@ -116,7 +115,6 @@ def gets_a_control(name: str, kind: str, options: dict) -> bool:
     return kind == "INT" and options.get("control_after_generate", name in ("seed", "noise_seed"))
 
 
-@pytest.mark.xfail(strict=True, reason="NCM_PlanSample's seed does not say control_after_generate=False")
 def test_the_seed_of_a_data_set_stays_as_it_is_from_run_to_run(nodes):
     kind, options, _ = inputs_of(nodes["NCM_PlanSample"])["seed"]
     assert not gets_a_control("seed", kind, options)
