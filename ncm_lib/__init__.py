@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
+    from .store.export import export as export
     from .store.reader import SyntheticDataset as SyntheticDataset
     from .store.verify import verify as verify
 
@@ -56,6 +57,7 @@ _HOMES = {
     "class_prompts": "plan.prompts",
     "cutmix_box": "maths.masks",
     "ddim_step": "maths.inversion",
+    "export": "store.export",
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
     "guide": "maths.mixing",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ..errors import InputError, MissingExtraError
 from .demo import Demo
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
+from .export import Export
 from .generate import GenerateNoiseCutMix
 from .preview import Preview
 from .termination import Terminated, terminable
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt as error:
         ended, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
-        print(f"ncm: {ended}; finished samples are kept, the same command continues", file=sys.stderr)
+        print(f"ncm: {ended}; {str(error) or 'finished samples are kept, the same command continues'}", file=sys.stderr)
         return code
 
 
@@ -66,5 +67,5 @@ def _parse(argv: list[str]) -> Callable[[], int]:
     if argv[:1] == ["generate"] and len(argv) > 2 and argv[1] in _METHODS:
         name = argv[1]
         return tyro.cli(_METHODS[name], prog=f"ncm generate {name}", args=argv[2:])
-    commands = {"demo": Demo, "generate": Generate, "preview": Preview, "verify": Verify}
+    commands = {"demo": Demo, "generate": Generate, "preview": Preview, "verify": Verify, "export": Export}
     return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)

@@ -1,0 +1,71 @@
+"""``ncm export``: a data set for other programs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a data set in the format of other programs, into a new folder. Interrupted, it leaves nothing behind.
+
+    For example:
+
+    - ncm export aug --to webdataset --out aug-shards
+    - ncm export aug --to imagefolder-hard-labels --min-weight 0.7 --out aug-folders
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """Folder of the data set. Image files are taken as they are; `ncm verify` finds damaged ones."""
+    to: Literal["webdataset", "parquet", "imagefolder-hard-labels"]
+    """webdataset: tar shards of images, soft labels and records. parquet: the same in tables, which Hugging Face's
+    datasets decodes. imagefolder-hard-labels: a folder per class, each image in that of its largest weight; takes no
+    space on the same disk, and the soft labels are lost."""
+    out: Path
+    """The folder to make; one that exists is refused."""
+    shard_samples: int | None = None
+    """Images per shard or Parquet file, at most. Without it: 1000 or 10000."""
+    shard_mb: int | None = None
+    """Megabytes of images per shard or Parquet file, at most. Without it: 256 or 512."""
+    min_weight: float | None = None
+    """imagefolder-hard-labels only: leave out images whose largest weight is below it. Higher: purer classes, fewer
+    images."""
+
+    def __call__(self) -> int:
+        """Run the command; the exit code."""
+        from tqdm import tqdm
+
+        from ..store.export import export
+
+        bar: Any = None
+
+        def show(done: int, count: int) -> None:
+            nonlocal bar
+            bar = bar or tqdm(total=count, unit=" images")
+            bar.update(done - bar.n)
+
+        try:
+            exported = export(
+                self.dataset,
+                to=self.to,
+                out=self.out,
+                shard_samples=self.shard_samples,
+                shard_mb=self.shard_mb,
+                min_weight=self.min_weight,
+                on_progress=show,
+            )
+        except KeyboardInterrupt as error:
+            raise type(error)(f"nothing is at {self.out}; the same command starts the export again") from error
+        finally:
+            if bar is not None:
+                bar.close()
+        for note in exported.notes:
+            print(f"note: {note}", file=sys.stderr)
+        files = {"webdataset": "shards", "parquet": "Parquet files"}.get(self.to, "class folders")
+        print(f"{exported.path}: {exported.count} images in {exported.files} {files}")
+        return 0
