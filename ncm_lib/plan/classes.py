@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -114,10 +114,46 @@ class ClassList:
         near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or list(self.names[:5])
         raise InputError(f"There is no class {name!r} among the {len(self)} classes; near: {', '.join(near)}.")
 
+    def order_of(self, names: Sequence[str], where: str) -> list[int]:
+        """Find every class in a list of names that has each of them once, in whatever order.
+
+        Args:
+            names: the list.
+            where: whose names they are, for the message.
+
+        Returns:
+            One position in ``names`` per class, in the order of the class ids.
+
+        Raises:
+            InputError: a class is missing, a name is none of the classes', or a name stands twice; all by name.
+
+        Example:
+            >>> ClassList.of(["robin", "wren"]).order_of(["wren", "robin"], "counts.csv")
+            [1, 0]
+        """
+        position = {name: place for place, name in enumerate(names)}
+        faults = {
+            "has no": [name for name in self.names if name not in position],
+            "has the unknown": [name for name in position if name not in self.names],
+            "has twice": [name for place, name in enumerate(names) if position[name] != place],
+        }
+        if any(faults.values()):
+            listed = "; ".join(f"{what} {_some(wrong)}" for what, wrong in faults.items() if wrong)
+            raise InputError(
+                f"{where} {listed}. It needs each of the {len(self)} classes once, written as in the class list: "
+                f"{_some(self.names)}."
+            )
+        return [position[name] for name in self.names]
+
     def to_json(self) -> dict[str, Any]:
         """The content of the JSON file that ``load`` reads back."""
         content: dict[str, Any] = {"classes": list(self.names), "meta_class": self.meta_class}
         return content | ({"tokens": list(self.tokens)} if self.tokens else {})
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[:5])) + more
 
 
 def _exists(path: Path) -> bool:

@@ -1,0 +1,58 @@
+"""Small JSON and CSV files that users write: read whole, or refused in plain words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+
+def read_json(file: Path, legal: str) -> object:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: it cannot be read, is no JSON, or an object in it has a key twice. The message ends with ``legal``.
+    """
+    try:
+        return json.loads(_text(file, legal), object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise (
+            error
+            if isinstance(error, InputError)
+            else InputError(f"{file} is not readable as JSON ({error}); {legal}.")
+        ) from error
+
+
+def read_csv(file: Path, legal: str) -> list[list[str]]:
+    """The rows of a CSV file, without spaces around the cells and without empty rows.
+
+    Raises:
+        InputError: it cannot be read, or is no CSV. The message ends with ``legal``.
+    """
+    try:
+        rows = csv.reader(io.StringIO(_text(file, legal), newline=""), strict=True)
+        return [[cell.strip() for cell in row] for row in rows if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InputError(f"{file} is not readable as CSV ({error}); {legal}.") from error
+
+
+def _text(file: Path, legal: str) -> str:
+    try:
+        # spreadsheets write a byte order mark
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); {legal}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is no UTF-8 text ({error}); save it as UTF-8. {legal.capitalize()}.") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return content
