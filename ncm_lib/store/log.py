@@ -42,12 +42,16 @@ class RunLog:
                 raise
 
     def close(self) -> None:
-        """Wait for the disk and close."""
+        """Wait for the disk and close; a log that has got no line is removed."""
         try:
             with plain_errors(self._path):
                 os.fsync(self._descriptor)
+                empty = os.fstat(self._descriptor).st_size == 0
         finally:
             os.close(self._descriptor)
+        if empty:
+            with plain_errors(self._path):
+                self._path.unlink(missing_ok=True)
 
 
 def read_log(path: Path, notes: list[str]) -> Iterator[tuple[int, Record]]:

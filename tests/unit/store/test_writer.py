@@ -209,3 +209,19 @@ def test_a_later_thousand_has_its_own_folder(manifest: Any, item: Any, tmp_path:
         writer.write_batch([item(2000)])
     image = tmp_path / "data/images/002/00002000.png"
     np.testing.assert_array_equal(np.asarray(decode_image(image.read_bytes(), "it")), item(2000)[1])
+
+
+def test_a_rank_that_makes_nothing_leaves_no_log(dataset: Any, manifest: Any) -> None:
+    path = dataset()
+    with DatasetWriter(path, manifest(), rank=3) as writer:
+        assert writer.missing() == []
+    assert not (path / "metadata-3.jsonl").exists()
+
+
+def test_a_helper_writes_records_and_leaves_the_derived_files_alone(manifest: Any, item: Any, tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "data", manifest()) as writer:
+        with DatasetWriter(tmp_path / "data", manifest(), rank=1, derived=False) as helper:
+            helper.write_batch([item(1)])
+        assert not (tmp_path / "data/metadata.jsonl").exists()
+        assert writer.missing() == [0, 1, 2, 3, 4]
+    assert indexed(tmp_path / "data") == [1]
