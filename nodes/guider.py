@@ -56,15 +56,20 @@ class MixingGuider(comfy.samplers.CFGGuider):
         rows = latent_image.shape[0]
         for name, conditioning in (*zip("AB", self._positives, strict=True), ("negative", self._negative)):
             _check_rows(name, conditioning, rows)
-        # Eq. 1, NoiseCutMix: e = M e_A + (1 - M) e_B
-        share_a = latent_masks(self._mask, latent_image.shape)
-        joined = [
-            confined
-            for conditioning, share in zip(self._positives, (share_a, 1 - share_a), strict=True)
-            for confined in _confine(conditioning, share)
-        ]
-        self.set_conds(joined, self._negative)
+        self.set_conds(self._joined(latent_masks(self._mask, latent_image.shape)), self._negative)
         return super().sample(noise, latent_image, *args, **kwargs)
+
+    def _joined(self, share_a: Tensor) -> Conditioning:
+        """Eq. 1, NoiseCutMix, as one list of positives: e = M e_A + (1 - M) e_B.
+
+        One class alone is left as it came, which costs no rows for the other and is KSampler's sum to the last bit:
+        the same rows in a larger batch round differently.
+        """
+        positive_a, positive_b = self._positives
+        if positive_a is positive_b:
+            return positive_a
+        shares = ((positive_a, share_a), (positive_b, 1 - share_a))
+        return [entry for positive, share in shares if bool(share.any()) for entry in _confine(positive, share)]
 
 
 def _check_rows(name: str, conditioning: Conditioning, rows: int) -> None:
