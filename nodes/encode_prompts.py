@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import torch
@@ -10,11 +11,17 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..ncm_lib.errors import InputError
+from .demo_model import DemoClipModel
 from .sockets import CATEGORY, Prompts
 
 # Text encoders of models that attend to the prompt by cross-attention only: there a prompt that is repeated as a whole
 # gives the same attention, so unequal lengths can share a batch. Joint attention (SD 3, FLUX) would shift.
-_CROSS_ATTENTION = {"comfy.sd1_clip", "comfy.sdxl_clip", "comfy.text_encoders.sd2_clip"}
+_CROSS_ATTENTION = {
+    "comfy.sd1_clip",
+    "comfy.sdxl_clip",
+    "comfy.text_encoders.sd2_clip",
+    DemoClipModel.__module__,
+}
 
 
 class EncodePrompts(io.ComfyNode):
@@ -55,8 +62,9 @@ class EncodePrompts(io.ComfyNode):
         length = math.lcm(*lengths.values())
         if len(set(lengths.values())) > 1 and type(clip.cond_stage_model).__module__ not in _CROSS_ATTENTION:
             longest = max(lengths, key=lambda prompt: lengths[prompt])
+            shown = textwrap.shorten(longest, 60, placeholder=" ...")
             raise InputError(
-                f"The prompt {longest!r} has {lengths[longest]} tokens and the shortest has {min(lengths.values())}. "
+                f"The prompt {shown!r} has {lengths[longest]} tokens and the shortest has {min(lengths.values())}. "
                 "This model attends to prompt and picture together, so that prompts of one batch must be of one "
                 "length. Shorten it, or run it in a batch of its own."
             )
