@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
+    from .sources.listing import SourceListing as SourceListing
+    from .sources.load import load_source as load_source
     from .store.export import export as export
     from .store.reader import SyntheticDataset as SyntheticDataset
     from .store.verify import verify as verify
@@ -49,6 +51,7 @@ _HOMES = {
     "RenderSettings": "engine.settings",
     "ScaledLinearSchedule": "maths.schedules",
     "Shard": "engine.shards",
+    "SourceListing": "sources.listing",
     "SyntheticDataset": "store.reader",
     "area_resize": "maths.resize",
     "circle_angle": "maths.interpolation",
@@ -62,6 +65,7 @@ _HOMES = {
     "generate": "engine.generate",
     "guide": "maths.mixing",
     "load_model": "engine.load",
+    "load_source": "sources.load",
     "mix_predictions": "maths.mixing",
     "plan_cutmix": "maths.masks",
     "sample_cutmix_masks": "maths.masks",

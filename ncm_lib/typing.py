@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64
+    from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64, UInt8
 else:
     try:
-        from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64
+        from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64, UInt8
     except ModuleNotFoundError:
 
         class _Unchecked:
@@ -17,6 +17,6 @@ else:
             def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
                 return item[0]
 
-        Bool = Float = Float32 = Float64 = Int = Int32 = Int64 = _Unchecked
+        Bool = Float = Float32 = Float64 = Int = Int32 = Int64 = UInt8 = _Unchecked
 
-__all__ = ["Bool", "Float", "Float32", "Float64", "Int", "Int32", "Int64"]
+__all__ = ["Bool", "Float", "Float32", "Float64", "Int", "Int32", "Int64", "UInt8"]
