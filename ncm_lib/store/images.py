@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import html
 import io
 import re
@@ -21,7 +23,7 @@ Picture = Image.Image | Array
 """A PIL image, or uint8 [H, W, 3]."""
 
 _KEY = "ncm"
-_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_EXIF_IFD, _USER_COMMENT, _ORIENTATION = 0x8769, 0x9286, 0x0112
 _ASCII = b"ASCII\0\0\0"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _XMP = (
@@ -64,23 +66,19 @@ def decode_image(data: bytes, where: str) -> Image.Image:
     """Decode a whole image file to RGB.
 
     Raises:
-        InputError: it is truncated, damaged, no image, or has bytes behind its end; the message starts with ``where``.
+        InputError: it is truncated, damaged, no image, has bytes behind its end, or is of a kind that this format does
+            not write (CMYK, 16 bit, palette, alpha, animated, turned by EXIF); the message starts with ``where``.
     """
-    try:
-        with closing(_open(data)) as image:
-            kind = cast("Literal['PNG', 'WEBP', 'JPEG']", image.format)
-            image.verify()
-        with closing(_open(data)) as image:
-            picture = image.convert("RGB")
-    except Exception as error:  # a damaged file may raise anything that a codec can
-        raise InputError(f"{where} is damaged: {len(data)} bytes that do not decode ({error}).") from error
-    if _end(data, kind) != len(data):
-        raise InputError(f"{where} is damaged: {len(data)} bytes, and the image ends at byte {_end(data, kind)}.")
-    return picture
+    return _decoded(data, where, ("RGB",), "8-bit RGB")
 
 
-def embedded_record(file: Path | bytes, where: str) -> Record:
+def embedded_record(file: Path | bytes, where: str, *, size: int | None = None) -> Record:
     """Read the record that an image carries, from the head of the file (the pixels are not decoded).
+
+    Args:
+        file: the image.
+        where: for messages.
+        size: of the file, to fill in.
 
     Raises:
         InputError: no image, no record in it, or a record that is not of the format.
@@ -92,7 +90,19 @@ def embedded_record(file: Path | bytes, where: str) -> Record:
         raise InputError(f"{where} cannot be read as an image ({error}).") from error
     if text is None:
         raise InputError(f"{where} carries no record: no data set of format ncm-1 wrote it.")
-    return Record.from_json(text, f"The record in {where}")
+    return dataclasses.replace(Record.from_json(text, f"The record in {where}"), bytes=size)
+
+
+def checked_record(data: bytes, where: str) -> Record:
+    """As ``embedded_record`` with the file's size, of an image file that is whole.
+
+    The pixels are not decoded, so this is quick; it sees what is cut off or added, and in PNG every flipped bit.
+
+    Raises:
+        InputError: as ``embedded_record``, or the file is truncated, damaged or has bytes behind its end.
+    """
+    _check_file(data, where)
+    return embedded_record(data, where, size=len(data))
 
 
 def encode_mask(mask: Array) -> bytes:
@@ -106,8 +116,7 @@ def encode_mask(mask: Array) -> bytes:
     values = mask.astype(np.float32)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise InputError("The mask has NaN or values outside of [0, 1]; clamp it or mend what made it.")
-    binary = np.logical_or(values == 0, values == 1).all()
-    image = Image.fromarray(values == 1) if binary else Image.fromarray(np.round(values * 255).astype(np.uint8))
+    image = Image.fromarray(values == 1) if is_binary(values) else Image.fromarray(_bytes(values))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -119,16 +128,65 @@ def decode_mask(data: bytes, where: str) -> Float32[Array, "h w"]:
     Raises:
         InputError: damaged, or not a mask (1-bit or 8-bit grey PNG).
     """
-    decode_image(data, where)
-    with closing(_open(data)) as image:
-        if image.mode not in ("1", "L"):
-            raise InputError(f"{where} is no mask: its mode is {image.mode}; legal is 1-bit or 8-bit grey.")
-        return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+    image = _decoded(data, where, ("1", "L"), "1-bit or 8-bit grey")
+    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+
+
+def is_binary(mask: Array) -> bool:
+    """Whether a mask is all 0 and 1: its mean is then exact on disk."""
+    return bool(np.logical_or(mask == 0, mask == 1).all())
+
+
+def mask_sha256(mask: Array) -> str:
+    """sha256 of a mask's content, whichever library encodes its file: of the mask as a binary PGM file of 8 bits.
+
+    That file is the text ``P5``, width, height and ``255``, then a byte per cell, row by row.
+
+    Args:
+        mask: [H, W], values in [0, 1].
+
+    Example:
+        >>> mask_sha256(np.eye(2))[:16]
+        'cccb9ad4def7b8aa'
+    """
+    height, width = mask.shape
+    return hashlib.sha256(f"P5\n{width} {height}\n255\n".encode() + _bytes(mask).tobytes()).hexdigest()
 
 
 def _open(file: Path | bytes) -> Image.Image:
     source = io.BytesIO(file) if isinstance(file, bytes) else file
     return cast("Image.Image", Image.open(source, formats=("PNG", "WEBP", "JPEG")))
+
+
+def _check_file(data: bytes, where: str) -> None:
+    """Whether the file is an image that ends where it says, without decoding it."""
+    try:
+        with closing(_open(data)) as image:
+            kind = cast("Literal['PNG', 'WEBP', 'JPEG']", image.format)
+            image.verify()
+    except Exception as error:  # a damaged file may raise anything that a codec can
+        raise InputError(f"{where} is damaged: {len(data)} bytes that do not decode ({error}).") from error
+    if _end(data, kind) != len(data):
+        raise InputError(f"{where} is damaged: {len(data)} bytes, and the image ends at byte {_end(data, kind)}.")
+
+
+def _decoded(data: bytes, where: str, modes: tuple[str, ...], legal: str) -> Image.Image:
+    _check_file(data, where)
+    try:
+        with closing(_open(data)) as image:
+            frames = int(getattr(image, "n_frames", 1))
+            picture = image.copy()
+            turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception as error:  # as above
+        raise InputError(f"{where} is damaged: {len(data)} bytes that do not decode ({error}).") from error
+    if picture.mode not in modes or frames > 1 or turned:
+        kind = f"{frames} frames" if frames > 1 else "turned by EXIF" if turned else f"of the mode {picture.mode}"
+        raise InputError(f"{where} was not written by this format: it is {kind}; legal is {legal}, one frame, upright.")
+    return picture
+
+
+def _bytes(mask: Array) -> Array:
+    return np.round(mask.astype(np.float32) * 255).astype(np.uint8)
 
 
 def _pixels(picture: Picture) -> Array:

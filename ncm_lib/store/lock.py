@@ -7,7 +7,8 @@ import os
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,10 @@ if sys.platform == "win32":
         except OSError:
             return False
         return True
+
+    def _wait_for_lock(descriptor: int) -> None:
+        while not _try_lock(descriptor):
+            time.sleep(0.05)
 else:
     import fcntl
 
@@ -34,6 +39,9 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _wait_for_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 class LockedError(InputError):
@@ -81,7 +89,7 @@ class FolderLock:
         self._descriptor = -1
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        return _open(self._path)
 
     def _take(self, descriptor: int) -> None:
         free = _try_lock(descriptor)
@@ -108,6 +116,33 @@ class FolderLock:
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, json.dumps(text).encode())
             os.fsync(descriptor)
+
+
+@contextmanager
+def merging(folder: Path) -> Generator[None]:
+    """Hold a folder while its head or its derived files are settled; other processes wait for their turn.
+
+    Each rank has a lock of its own, so ranks that end at the same time would otherwise read the logs and write the
+    merged index in any order, and the index could end without the last records.
+    """
+    path = folder / ".ncm-merge.lock"
+    with plain_errors(folder):
+        descriptor = _open(path)
+        _wait_for_lock(descriptor)
+        while not _still_there(path, descriptor):
+            os.close(descriptor)
+            descriptor = _open(path)
+            _wait_for_lock(descriptor)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
 
 def _read(descriptor: int) -> dict[str, object]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
 from .disk import plain_errors
 from .layout import FAILURES
+from .line_form import LineForm, Rows
 from .record import Record
 
 _SHOWN = 5
+_CHUNK = 1 << 20
 
 
 class RunLog:
@@ -54,28 +58,60 @@ class RunLog:
                 self._path.unlink(missing_ok=True)
 
 
-def read_log(path: Path, notes: list[str]) -> Iterator[tuple[int, Record]]:
-    """Yield (byte offset, record) of every good line; bad ones are noted with file and line, and skipped.
+def scan_log(path: Path, form: LineForm, notes: list[str]) -> Iterator[Rows]:
+    """Yield the good lines that fit a data set; others are noted with file and line, and skipped.
 
     Args:
         path: a log or ``metadata.jsonl``.
+        form: of the data set's lines.
         notes: gets one line per problem, at most a handful per file.
     """
-    bad, offset = 0, 0
+    problems = _Problems()
+    offset, number = 0, 1
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                if record := parse_line(line, f"{path.name} line {number}"):
-                    yield offset, record
-            except InputError as error:
-                bad += 1
-                if bad <= _SHOWN:
-                    notes.append(str(error))
-            offset += len(line)
-    if offset == 0:
-        notes.append(f"{path.name} is empty")
-    if bad > _SHOWN:
-        notes.append(f"{path.name}: {bad - _SHOWN} more lines are damaged")
+        while lines := file.read(_CHUNK) + file.readline():
+            for rows in _rows(lines, form, f"{path.name} line", number, problems):
+                yield dataclasses.replace(rows, offset=rows.offset + offset)
+            offset += len(lines)
+            number += lines.count(b"\n")
+    notes += problems.first
+    if problems.count > _SHOWN:
+        notes.append(f"{path.name}: {problems.count - _SHOWN} more lines are damaged")
+
+
+@dataclass(kw_only=True)
+class _Problems:
+    """Counts all, keeps the first."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list[str])
+
+    def add(self, problem: str) -> None:
+        self.count += 1
+        if self.count <= _SHOWN:
+            self.first.append(problem)
+
+
+def _rows(lines: bytes, form: LineForm, where: str, number: int, problems: _Problems) -> Iterator[Rows]:
+    """Halve what is not all of the form, until the odd lines are alone; those are parsed in full."""
+    if rows := form.rows(lines):
+        yield rows
+        return
+    middle = lines.rfind(b"\n", 0, len(lines) // 2) + 1 or lines.find(b"\n") + 1
+    if 0 < middle < len(lines):
+        yield from _rows(lines[:middle], form, where, number, problems)
+        for rows in _rows(lines[middle:], form, where, number + lines.count(b"\n", 0, middle), problems):
+            yield dataclasses.replace(rows, offset=rows.offset + middle)
+        return
+    try:
+        record = parse_line(lines, f"{where} {number}")
+    except InputError as error:
+        problems.add(str(error))
+        return
+    if record is not None and (problem := form.misfit(record)):
+        problems.add(f"{where} {number}: the record of sample {record.index} is ignored: {problem}")
+    elif record is not None:
+        yield Rows.of(record)
 
 
 def parse_line(line: bytes, where: str) -> Record | None:
@@ -86,9 +122,17 @@ def parse_line(line: bytes, where: str) -> Record | None:
     return Record.from_json(text, where) if text else None
 
 
-def append_failure(root: Path, index: int, reason: str, sub_seeds: Sequence[int], rank: int) -> None:
-    """Add one line to ``failures.jsonl``: what was tried for a sample that could not be made."""
-    line = json.dumps({"index": index, "reason": reason, "sub_seeds": list(sub_seeds), "rank": rank})
+def append_failure(root: Path, index: int, reason: str, seeds: Sequence[int], *, kept: bool) -> None:
+    """Add one line to ``failures.jsonl``: ``{"index", "reason", "seeds", "kept"}``.
+
+    Args:
+        root: the data set.
+        index: of the sample that came out bad.
+        reason: why it is bad.
+        seeds: that were tried, in order: the plan's, then the sub-seeds.
+        kept: whether the last of them gave the image that the data set has now; else the sample is still missing.
+    """
+    line = json.dumps({"index": index, "reason": reason, "seeds": list(seeds), "kept": kept})
     path = root / FAILURES
     with plain_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
@@ -32,6 +33,9 @@ class Record:
     file_name: str
     mask_file_name: str | None = None
     """The share of the first class in ``class_ids`` per mask cell; null where no mask was kept."""
+    mask_sha256: str | None = None
+    """Of the mask's content (``images.mask_sha256``), for every mask that is kept: its mean alone would not tell
+    a box from the same box elsewhere."""
     index: int
     seed: int
     class_ids: tuple[int, ...]
@@ -53,7 +57,7 @@ class Record:
 
     @classmethod
     def from_sample(cls, sample: Sample, *, method: str, plan_hash: str, renderer: str | None = None) -> Record:
-        """The record of a planned sample. The writer fills in what it decides: the file names and the size."""
+        """The record of a planned sample. The writer fills in file names, the mask's sha256 and the size."""
         start = sample.start
         circle = start if isinstance(start, CirclePoint) else None
         box = sample.mask.box if isinstance(sample.mask, BoxMask) else None
@@ -105,6 +109,11 @@ class Record:
             raise InputError(
                 f"{where}: {len(row['class_ids'])} class_ids and {len(row['weights'])} weights; "
                 f"legal is one weight per class. {_REMEDY}"
+            )
+        if (row["mask_file_name"] is None) != (row["mask_sha256"] is None):
+            raise InputError(
+                f"{where}: mask_file_name is {row['mask_file_name']!r:.100} and mask_sha256 is "
+                f"{row['mask_sha256']!r}; legal is both or neither. {_REMEDY}"
             )
         row["class_ids"] = tuple(row["class_ids"])
         row["weights"] = tuple(map(float, row["weights"]))
@@ -162,6 +171,10 @@ def _is_text(value: object) -> bool:
     return type(value) is str and bool(value)
 
 
+def _is_sha256(value: object) -> bool:
+    return type(value) is str and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
 def _list_of(check: Callable[[object], bool], value: object) -> bool:
     return type(value) is list and all(map(check, cast("list[object]", value)))
 
@@ -173,6 +186,7 @@ def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "file_name": (_is_text, "text"),
     "mask_file_name": (_optional(_is_text), "text or null"),
+    "mask_sha256": (_optional(_is_sha256), "64 hexadecimal digits or null"),
     "index": (_is_count, "a whole number from 0 to 2**53 - 1"),
     "seed": (_is_count, "a whole number from 0 to 2**53 - 1"),
     "class_ids": (lambda value: bool(value) and _list_of(_is_count, value), "a list of class numbers, at least one"),

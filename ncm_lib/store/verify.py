@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import InputError
-from .images import decode_image, decode_mask, embedded_record
-from .layout import INDEX, SOFT_LABELS, image_name, safe_join
+from .index_parquet import parquet_problem
+from .layout import DAMAGED, INDEX, PARQUET, SOFT_LABELS, image_name
 from .ledger import Ledger
-from .log import read_log
+from .line_form import LineForm
 from .manifest import Manifest
 from .record import Record
+from .soft_labels import block_rows, dense_labels, soft_label_matrix
+from .soundness import check_label, check_mask, image_size, sound_record
 
 _AGAIN = "run the generation again"
+_REPAIR = "run `ncm verify --repair`, then run the generation again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,10 @@ class Report:
 def verify(path: str | Path) -> Report:
     """Decode every image and mask of a data set and hold them against the records.
 
-    A sample is sound when its image decodes to its last byte, carries the record that the log has, and its label sums
-    to one and, where a mask is kept, gives the first class the mask's mean.
+    A sample is sound when its image decodes to its last byte and carries the record that the log has, of this plan and
+    this place; when its label sums to one and, where a mask is kept, gives the first class the mask's mean; and when
+    the mask is the one whose sha256 the record has. All samples must be there, of one size, and listed as they are in
+    ``metadata.jsonl``, ``soft_labels.npy`` and ``index.parquet``.
 
     Args:
         path: the data set's folder; nothing in it is changed.
@@ -73,95 +79,110 @@ def verify(path: str | Path) -> Report:
     root = Path(path)
     manifest = Manifest.read(root)
     ledger = Ledger.read(root, manifest)
+    form = LineForm(manifest)
     findings = [Finding(file=root.name, problem=line.rstrip("."), advice=_AGAIN) for line in ledger.damage]
-    size: tuple[int, int] | None = None
+    expected = image_size(manifest)
     for _, record in ledger.lines():
         try:
-            image_size, problems = _check_sample(root, record)
-            size = size or image_size
-            if image_size != size:
-                problem = f"it is {image_size[0]} x {image_size[1]} pixels, others {size[0]} x {size[1]}"
-                problems.append(Finding(file=record.file_name, problem=problem, advice=f"delete the file and {_AGAIN}"))
-            findings += problems
+            inside, size = sound_record(root, record.index, form)
         except (InputError, OSError) as error:
-            advice = f"delete the file and {_AGAIN}"
-            findings.append(Finding(file=record.file_name, problem=str(error).rstrip("."), advice=advice))
-    findings += _missing(root, ledger, manifest)
-    findings += _check_derived(root, manifest, ledger)
+            findings.append(_finding(record.file_name, error))
+            continue
+        expected = expected or size
+        findings += _check_sample(root, record, inside)
+        if size != expected:
+            problem = f"it is {size[0]} x {size[1]} pixels, others {expected[0]} x {expected[1]}"
+            findings.append(Finding(file=record.file_name, problem=problem, advice=f"delete the file and {_AGAIN}"))
+    findings += _missing(root, ledger, form)
+    findings += _check_index(root, ledger)
+    findings += _check_soft_labels(root, manifest, ledger)
+    if problem := parquet_problem(root, ledger):
+        findings.append(Finding(file=PARQUET, problem=problem, advice="run `ncm index` to write it anew"))
+    kept = sum(file.is_file() for file in (root / DAMAGED).rglob("*"))
+    note = [f"{DAMAGED}: {kept} files that were taken out of use; nothing reads them"] if kept else []
     return Report(
         path=root,
         count=manifest.count,
         done=int(ledger.done.sum()),
         findings=tuple(findings),
-        foreign=tuple(ledger.foreign),
+        foreign=(*ledger.foreign, *note),
     )
 
 
-def _check_sample(root: Path, record: Record) -> tuple[tuple[int, int], list[Finding]]:
-    found: list[Finding] = []
-
-    def find(file: str, problem: str, advice: str) -> None:
-        found.append(Finding(file=file, problem=problem, advice=advice))
-
-    name = record.file_name
-    data = safe_join(root, name).read_bytes()
-    image = decode_image(data, name)
-    inside = embedded_record(data, name)
-    if inside != record.embedded():
-        keys = [key for key in Record.__slots__ if key != "bytes" and getattr(inside, key) != getattr(record, key)]
-        find(name, f"its own record differs from the log's in {', '.join(keys)}", f"delete the file and {_AGAIN}")
-    total = math.fsum(record.weights)
-    if abs(total - 1) > 1e-6:
-        find(name, f"its label sums to {total:.9f}", f"delete the file and {_AGAIN}")
-    if record.mask_file_name is not None:
-        mask = decode_mask(safe_join(root, record.mask_file_name).read_bytes(), record.mask_file_name)
-        mean = float(mask.mean(dtype=np.float64))
-        binary = bool(np.logical_or(mask == 0, mask == 1).all())
-        # 8 bits round each cell by at most half a step
-        if abs(mean - record.weights[0]) > (1e-6 if binary else 0.5 / 255 + 1e-6):
-            problem = f"its mean is {mean:.6f} and the label gives the first class {record.weights[0]:.6f}"
-            find(record.mask_file_name, problem, f"delete the mask and {_AGAIN}")
-    return image.size, found
+def _finding(file: str, error: Exception, advice: str = _REPAIR) -> Finding:
+    return Finding(file=file, problem=str(error).removeprefix(file).lstrip(": ").rstrip("."), advice=advice)
 
 
-def _missing(root: Path, ledger: Ledger, manifest: Manifest) -> Iterator[Finding]:
-    unlogged = np.flatnonzero((ledger.sizes >= 0) & ~ledger.done)
-    for index in map(int, unlogged):
-        name = image_name(index, manifest.image_format)
-        problem = "the log has no record of a file of this size, or its mask is gone"
+def _check_sample(root: Path, record: Record, inside: Record) -> Iterator[Finding]:
+    if inside != record:
+        keys = [key for key in Record.__slots__ if getattr(inside, key) != getattr(record, key)]
+        problem = f"its own record differs from the log's in {', '.join(keys)}"
+        yield Finding(file=record.file_name, problem=problem, advice=_REPAIR)
+    try:
+        check_label(record)
+    except InputError as error:
+        yield _finding(record.file_name, error)
+    try:
+        check_mask(root, record)
+    except (InputError, OSError) as error:
+        yield _finding(record.mask_file_name or record.file_name, error)
+
+
+def _missing(root: Path, ledger: Ledger, form: LineForm) -> Iterator[Finding]:
+    for index in map(int, np.flatnonzero((ledger.sizes >= 0) & ~ledger.done)):
+        name = image_name(index, form.manifest.image_format)
         try:
-            decode_image(safe_join(root, name).read_bytes(), name)
+            sound_record(root, index, form)
         except (InputError, OSError) as error:
-            problem = str(error).rstrip(".")
-        yield Finding(file=name, problem=problem, advice=f"{_AGAIN}: it takes the image's own record or makes it anew")
+            yield _finding(name, error)
+        else:
+            problem = "the log has no record of a file of this size, or its mask is gone"
+            advice = f"{_AGAIN}: it takes the image's own record or makes it anew"
+            yield Finding(file=name, problem=problem, advice=advice)
     absent = np.flatnonzero(ledger.sizes < 0)
     if len(absent):
-        first = ", ".join(image_name(int(index), manifest.image_format) for index in absent[:3])
-        yield Finding(
-            file="images",
-            problem=f"{len(absent)} of {manifest.count} samples are not there ({first}{', ...' * (len(absent) > 3)})",
-            advice=f"{_AGAIN} to make them",
-        )
+        first = ", ".join(image_name(int(index), form.manifest.image_format) for index in absent[:3])
+        total = form.manifest.count
+        problem = f"{len(absent)} of {total} samples are not there ({first}{', ...' * (len(absent) > 3)})"
+        yield Finding(file="images", problem=problem, advice=f"{_AGAIN} to make them")
 
 
-def _check_derived(root: Path, manifest: Manifest, ledger: Ledger) -> Iterator[Finding]:
-    """``metadata.jsonl`` and ``soft_labels.npy`` against the records."""
-    advice = f"{_AGAIN} to write it anew"
-    index = root / INDEX
-    listed = [record for _, record in read_log(index, [])] if index.is_file() else []
-    records = [record for _, record in ledger.lines()]
-    if listed != records:
-        yield Finding(file=INDEX, problem=f"it lists {len(listed)} records, the logs {len(records)}", advice=advice)
-    shape = (manifest.count, len(manifest.classes))
+def _check_index(root: Path, ledger: Ledger) -> Iterator[Finding]:
+    """``metadata.jsonl`` against the records."""
     try:
-        labels = np.load(root / SOFT_LABELS, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        yield Finding(file=SOFT_LABELS, problem=f"it cannot be read ({error})", advice=advice)
+        with (root / INDEX).open("rb") as index:
+            problem = _first_difference(index, ledger)
+    except OSError as error:
+        problem = f"it cannot be read ({error.strerror})"
+    if problem is not None:
+        yield Finding(file=INDEX, problem=problem, advice=f"{_AGAIN} to write it anew")
+
+
+def _first_difference(index: BinaryIO, ledger: Ledger) -> str | None:
+    number = 0
+    for number, (sample, line) in enumerate(ledger.raw_lines(), start=1):
+        if index.readline() != line:
+            return f"line {number} is not the record of sample {sample}"
+    return f"it goes on behind line {number}, where the records end" if index.readline() else None
+
+
+def _check_soft_labels(root: Path, manifest: Manifest, ledger: Ledger) -> Iterator[Finding]:
+    """``soft_labels.npy`` against the records, and its other rows against NaN."""
+    advice = f"{_AGAIN} to write it anew"
+    try:
+        labels = soft_label_matrix(root, manifest)
+    except InputError as error:
+        yield _finding(SOFT_LABELS, error, advice)
         return
-    if labels.shape != shape or labels.dtype != np.float32:
-        yield Finding(file=SOFT_LABELS, problem=f"it is {labels.dtype} {labels.shape}, not {shape}", advice=advice)
-        return
-    wrong = [row.index for row in records if not np.array_equal(labels[row.index], row.soft_label(shape[1]))]
-    wrong += [int(row) for row in np.flatnonzero(~ledger.done) if not np.isnan(labels[row]).all()]
+    form, classes, wrong = LineForm(manifest), len(manifest.classes), list[int]()
+    lines = ledger.raw_lines()
+    while block := list(islice(lines, block_rows(classes))):
+        rows = np.array([index for index, _ in block])
+        right = dense_labels([line for _, line in block], form, classes)
+        wrong += rows[(labels[rows] != right).any(axis=1)].tolist()
+    absent = np.flatnonzero(~ledger.done)
+    for start in range(0, len(absent), block_rows(classes)):
+        rows = absent[start : start + block_rows(classes)]
+        wrong += rows[~np.isnan(labels[rows]).all(axis=1)].tolist()
     if wrong:
         yield Finding(file=SOFT_LABELS, problem=f"rows {sorted(wrong)[:5]} differ from the records", advice=advice)

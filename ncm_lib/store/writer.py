@@ -12,15 +12,17 @@ import numpy as np
 
 from ..errors import InputError
 from ..typing import Bool
-from .derived import write_derived
+from .derived import is_current, write_derived
 from .disk import is_temp, plain_errors, sync_file, sync_folder, temp_path
-from .images import Picture, decode_image, embedded_record, encode_image, encode_mask
-from .layout import MANIFEST, image_name, log_name, mask_name, safe_join
+from .images import Picture, encode_image, encode_mask, mask_sha256
+from .layout import MANIFEST, image_name, log_name, log_paths, mask_name, safe_join
 from .ledger import Ledger
-from .lock import FolderLock
+from .line_form import LineForm
+from .lock import FolderLock, merging
 from .log import RunLog, append_failure
 from .manifest import Manifest, continued
 from .record import Array, Record
+from .soundness import check_mask, sound_record
 
 Item = tuple[Record, Picture, Array | None]
 """A record, its image, and its mask [h, w] (the first class's share per cell) or None."""
@@ -78,11 +80,15 @@ class DatasetWriter:
         self._lock.acquire()
         try:
             with plain_errors(self.path):
-                self._settle_manifest()
+                with merging(self.path):
+                    self._settle_manifest()
                 self._clean_root()
+                self._log_sizes = _log_sizes(self.path)
                 ledger = Ledger.read(self.path, self.manifest, clean_rank=self._rank)
             self.notes += [*([self._lock.note] if self._lock.note else []), *ledger.damage, *ledger.foreign]
+            self._ledger = ledger
             self._done: Bool[Array, " n"] = np.array(ledger.done)
+            self._changed = False
             self._log = RunLog(self.path / log_name(self._rank))
         except BaseException:
             self._lock.release()
@@ -104,7 +110,8 @@ class DatasetWriter:
                     self._log.close()
                 finally:
                     if self._derived:
-                        write_derived(self.path, self.manifest, Ledger.read(self.path, self.manifest), self._rank)
+                        with merging(self.path):
+                            self._settle_derived()
         except InputError:
             # the error that ended the run is the one to tell; the derived files can be made again at any time
             if error is None:
@@ -119,7 +126,8 @@ class DatasetWriter:
     def write_batch(self, items: Sequence[Item]) -> None:
         """Write finished samples so that each is either there with its label, or not there.
 
-        The writer decides the file names (index and format) and fills them and the size into the records.
+        The writer decides the file names (index and format), and fills them, the mask's sha256 and the size into the
+        records.
 
         Raises:
             InputError: the disk does not take them, or an image, mask or record does not belong in this data set.
@@ -128,12 +136,14 @@ class DatasetWriter:
         records: list[Record] = []
         for planned, picture, mask in items:
             record = self._named(planned, has_mask=mask is not None)
-            data = encode_image(picture, record, self.manifest.image_format)
             if mask is not None:
                 files.append((self.path / mask_name(record.index), encode_mask(mask)))
+                record = dataclasses.replace(record, mask_sha256=mask_sha256(mask))
+            data = encode_image(picture, record, self.manifest.image_format)
             files.append((self.path / record.file_name, data))
             records.append(dataclasses.replace(record, bytes=len(data)))
         with plain_errors(self.path):
+            self._changed = True
             self._place(files)
         self._log.append(records)
         self._done[[record.index for record in records]] = True
@@ -150,11 +160,27 @@ class DatasetWriter:
         with plain_errors(self.path):
             manifest.write(self.path, self._rank)
         self._done = np.append(self._done, np.zeros(count - self.manifest.count, dtype=np.bool_))
+        self._changed = True
         self.manifest = manifest
 
-    def fail(self, index: int, reason: str, sub_seeds: Sequence[int] = ()) -> None:
-        """Note in ``failures.jsonl`` that a sample could not be made. It stays missing: a later run tries it again."""
-        append_failure(self.path, index, reason, sub_seeds, self._rank)
+    def fail(self, index: int, reason: str, seeds: Sequence[int] = (), *, kept: bool = False) -> None:
+        """Note in ``failures.jsonl`` what came out bad.
+
+        Args:
+            index: of the sample.
+            reason: what is wrong with the image.
+            seeds: that were tried, in order.
+            kept: whether the last of them gave a good image, which was written; else the sample stays missing, and a
+                later run tries it again.
+        """
+        append_failure(self.path, index, reason, seeds, kept=kept)
+
+    def _settle_derived(self) -> None:
+        """Write the derived files, unless nothing has changed and they are as they should be."""
+        if self._changed or _log_sizes(self.path) != self._log_sizes:
+            self._ledger = Ledger.read(self.path, self.manifest)
+        if self._changed or not is_current(self.path, self.manifest, self._ledger):
+            write_derived(self.path, self.manifest, self._ledger, self._rank)
 
     def _named(self, record: Record, *, has_mask: bool) -> Record:
         if record.plan_hash != self.manifest.plan_hash or not 0 <= record.index < self.manifest.count:
@@ -167,6 +193,7 @@ class DatasetWriter:
             record,
             file_name=image_name(record.index, self.manifest.image_format),
             mask_file_name=mask_name(record.index) if has_mask else None,
+            mask_sha256=None,
         )
 
     def _place(self, files: Sequence[tuple[Path, bytes]]) -> None:
@@ -230,26 +257,27 @@ class DatasetWriter:
     def _adopt(self, ledger: Ledger) -> None:
         """Take up images whose record the log has lost: they carry it themselves."""
         adopted: list[Record] = []
+        form = LineForm(self.manifest)
         for index in map(int, np.flatnonzero((ledger.sizes >= 0) & ~ledger.done)):
-            name = image_name(index, self.manifest.image_format)
             try:
-                adopted.append(self._read_back(index, name, ledger))
+                with plain_errors(self.path / image_name(index, self.manifest.image_format)):
+                    adopted.append(self._read_back(index, form, ledger))
             except InputError as error:
                 self.notes.append(f"{error} It is not done, and is made again.")
         if adopted:
+            self._changed = True
             self._log.append(adopted)
             self._done[[record.index for record in adopted]] = True
             self.notes.append(f"{len(adopted)} images had no line in the log; their own records were taken")
 
-    def _read_back(self, index: int, name: str, ledger: Ledger) -> Record:
-        """The record inside of an intact image that belongs here."""
-        with plain_errors(self.path / name):
-            data = (self.path / name).read_bytes()
-        decode_image(data, name)
-        record = embedded_record(data, name)
-        if record.plan_hash != self.manifest.plan_hash or record.index != index or record.file_name != name:
-            raise InputError(f"{name} is another sample: {record.file_name} of the plan {record.plan_hash}.")
+    def _read_back(self, index: int, form: LineForm, ledger: Ledger) -> Record:
+        """The record inside of an intact image that belongs here and has its mask."""
+        record, _ = sound_record(self.path, index, form)
         if record.mask_file_name is not None and not ledger.masks[index]:
-            raise InputError(f"{name} has lost its mask {record.mask_file_name}.")
-        record.soft_label(len(self.manifest.classes))
-        return dataclasses.replace(record, bytes=len(data))
+            raise InputError(f"{record.file_name} has lost its mask {record.mask_file_name}.")
+        check_mask(self.path, record)
+        return record
+
+
+def _log_sizes(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in log_paths(root)}

@@ -139,7 +139,7 @@ def test_an_image_of_another_plan_in_the_place_of_ours_is_made_again(data: Path,
     (data / IMAGE).write_bytes((tmp_path / "other" / IMAGE).read_bytes())
     missing, notes = run(data)
     assert missing == [2]
-    assert "of the plan q" in notes
+    assert "it belongs to another plan" in notes
     assert contents(data) == before
 
 

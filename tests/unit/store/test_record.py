@@ -16,8 +16,8 @@ from ncm_lib.plan.sample import BoxMask, ClassWeight, Condition, Sample
 from ncm_lib.store.record import Record
 
 KEYS = [
-    "file_name", "mask_file_name", "index", "seed", "class_ids", "weights", "box", "method", "start", "source",
-    "source_b", "strength", "u", "plan_hash", "bytes", "renderer",
+    "file_name", "mask_file_name", "mask_sha256", "index", "seed", "class_ids", "weights", "box", "method", "start",
+    "source", "source_b", "strength", "u", "plan_hash", "bytes", "renderer",
 ]  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def test_a_record_comes_back_from_its_line(index: int, weights: list[float], box
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("file_name", None), ("file_name", ""), ("mask_file_name", 1), ("index", -1), ("index", 1.0), ("index", True),
+        ("file_name", None), ("file_name", ""), ("mask_file_name", 1), ("mask_sha256", "ab"), ("mask_sha256", "A" * 64),
+        ("mask_sha256", "0" * 64 + "\n"), ("index", -1), ("index", 1.0), ("index", True),
         ("index", 2**53), ("seed", "1"), ("class_ids", []), ("class_ids", [0.5, 1]), ("class_ids", None),
         ("weights", [0.5, "0.5"]), ("weights", [-0.1, 1.1]), ("weights", [True, 0]), ("box", [1, 2, 3]),
         ("box", {"x0": 1}), ("method", 3), ("start", "nowhere"), ("source", 1), ("strength", "1"), ("u", [0.1]),
@@ -93,6 +94,12 @@ def test_missing_and_unknown_keys_are_named() -> None:
 def test_one_weight_per_class() -> None:
     with pytest.raises(InputError, match="2 class_ids and 1 weights"):
         Record.from_json(with_value("weights", [1.0]), "here")
+
+
+@pytest.mark.parametrize("fields", [{"mask_file_name": "masks/000/00000003.png"}, {"mask_sha256": "0" * 64}])
+def test_a_mask_and_its_sha256_stand_together(fields: Any) -> None:
+    with pytest.raises(InputError, match="legal is both or neither"):
+        Record.from_json(some_record(**fields).to_json(), "here")
 
 
 def test_a_soft_label_is_dense_and_adds_up_a_class_that_stands_twice() -> None:

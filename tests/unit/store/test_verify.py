@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ncm_lib.errors import InputError
-from ncm_lib.store.images import encode_image, encode_mask
-from ncm_lib.store.log import read_log
+from ncm_lib.store.images import decode_mask, encode_image, encode_mask
+from ncm_lib.store.record import Record
 from ncm_lib.store.verify import verify
 from ncm_lib.store.writer import DatasetWriter
 
@@ -28,6 +28,11 @@ def flip(data: bytes) -> bytes:
     return data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
 
 
+def mirrored(data: bytes) -> bytes:
+    """The same share of the mask, elsewhere."""
+    return encode_mask(decode_mask(data, "it")[::-1])
+
+
 def test_a_sound_data_set_has_no_finding(dataset: Any) -> None:
     report = verify(dataset())
     assert report.ok, report
@@ -41,11 +46,18 @@ def test_a_sound_data_set_has_no_finding(dataset: Any) -> None:
         (edit(IMAGE, lambda data: data[:-9]), IMAGE, "is damaged"),
         (edit(IMAGE, lambda data: data + b"x"), IMAGE, "the image ends at byte"),
         (edit(MASK, lambda data: encode_mask(np.zeros((8, 8)))), MASK, "its mean is 0.000000"),
-        (edit(MASK, lambda data: data[:-20]), IMAGE, "masks/000/00000002.png is damaged"),
+        (edit(MASK, lambda data: data[:-20]), MASK, "is damaged"),
+        (edit(MASK, mirrored), MASK, "is another mask than the one that the record tells"),
         (lambda path: (path / MASK).unlink(), IMAGE, "its mask is gone"),
         (lambda path: (path / IMAGE).unlink(), "images", "1 of 5 samples are not there (images/000/00000002.png)"),
-        (edit("metadata.jsonl", lambda data: data[:-9]), "data", "metadata.jsonl line 5"),
-        (lambda path: (path / "metadata.jsonl").write_text(""), "metadata.jsonl", "it lists 0 records, the logs 5"),
+        (edit("metadata.jsonl", lambda data: data[:-9]), "metadata.jsonl", "line 5 is not the record of sample 4"),
+        (edit("metadata.jsonl", lambda data: data + b"x"), "metadata.jsonl", "it goes on behind line 5"),
+        (
+            lambda path: (path / "metadata.jsonl").write_text(""),
+            "metadata.jsonl",
+            "line 1 is not the record of sample 0",
+        ),
+        (lambda path: (path / "metadata.jsonl").unlink(), "metadata.jsonl", "cannot be read"),
         (edit("soft_labels.npy", lambda data: data[:-16] + b"\0" * 16), "soft_labels.npy", "rows [4] differ"),
         (edit("soft_labels.npy", lambda data: data[:-16]), "soft_labels.npy", "cannot be read"),
         (lambda path: (path / "soft_labels.npy").unlink(), "soft_labels.npy", "cannot be read"),
@@ -84,7 +96,8 @@ def test_a_soft_mask_may_be_off_by_its_rounding(manifest: Any, item: Any, tmp_pa
 
 def test_an_image_swapped_for_another_sample_is_found(dataset: Any, item: Any) -> None:
     path = dataset()
-    old = {record.index: record for _, record in read_log(path / "metadata.jsonl", [])}
+    lines = (path / "metadata.jsonl").read_text().splitlines()
+    old = [Record.from_json(line, "it") for line in lines]
     swapped = encode_image(item(3)[1], dataclasses.replace(old[2], seed=1234567))
     (path / IMAGE).write_bytes(swapped)
     for log in path.glob("metadata*.jsonl"):

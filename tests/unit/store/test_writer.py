@@ -12,13 +12,17 @@ import pytest
 
 from ncm_lib.errors import InputError
 from ncm_lib.store.images import decode_image, embedded_record
-from ncm_lib.store.log import read_log
 from ncm_lib.store.manifest import Manifest
+from ncm_lib.store.record import Record
 from ncm_lib.store.writer import DatasetWriter
 
 
 def contents(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def records(file: Path) -> list[Record]:
+    return [Record.from_json(line, file.name) for line in file.read_text().splitlines()]
 
 
 def indexed(path: Path) -> list[int]:
@@ -41,7 +45,7 @@ def test_a_finished_data_set_has_these_files_and_no_other(dataset: Any) -> None:
 
 def test_the_record_in_the_image_is_the_line_without_the_size(dataset: Any) -> None:
     path = dataset()
-    for _, record in read_log(path / "metadata.jsonl", []):
+    for record in records(path / "metadata.jsonl"):
         image = path / record.file_name
         assert record.bytes == image.stat().st_size
         assert embedded_record(image, "it") == record.embedded()
@@ -169,12 +173,17 @@ def test_a_record_that_does_not_belong_is_refused_before_anything_is_written(
     assert not (tmp_path / "data/images").exists()
 
 
-def test_a_failed_sample_is_noted_and_stays_missing(manifest: Any, tmp_path: Path) -> None:
+def test_a_failed_sample_is_noted_with_all_seeds_that_were_tried_and_stays_missing(
+    manifest: Any, item: Any, tmp_path: Path
+) -> None:
     with DatasetWriter(tmp_path / "data", manifest()) as writer:
         writer.fail(2, "the image is NaN", [11, 12])
-        assert 2 in writer.missing()
-    line = json.loads((tmp_path / "data/failures.jsonl").read_text())
-    assert line == {"index": 2, "reason": "the image is NaN", "sub_seeds": [11, 12], "rank": 0}
+        writer.write_batch([item(3)])
+        writer.fail(3, "the image is NaN", [13, 14], kept=True)
+        assert writer.missing() == [0, 1, 2, 4]
+    first, second = map(json.loads, (tmp_path / "data/failures.jsonl").read_text().splitlines())
+    assert first == {"index": 2, "reason": "the image is NaN", "seeds": [11, 12], "kept": False}
+    assert second == {"index": 3, "reason": "the image is NaN", "seeds": [13, 14], "kept": True}
 
 
 def test_masks_are_optional(manifest: Any, item: Any, tmp_path: Path) -> None:
@@ -192,7 +201,7 @@ def test_ranks_share_a_folder_and_end_in_one_index(manifest: Any, item: Any, tmp
         first.write_batch([item(0), item(2), item(4)])
         second.write_batch([item(1), item(3)])
     assert indexed(path) == [0, 1, 2, 3, 4]
-    assert [record.index for _, record in read_log(path / "metadata-1.jsonl", [])] == [1, 3]
+    assert [record.index for record in records(path / "metadata-1.jsonl")] == [1, 3]
 
 
 def test_no_file_tells_where_or_by_whom_it_was_made(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
