@@ -55,8 +55,9 @@ def latent_masks(mask: Tensor, shape: torch.Size) -> Tensor:
     planes = mask_batch(mask)
     height, width = shape[-2:]
     old_height, old_width = planes.shape[-2:]
-    # images are cut to whole cells, so a mask of the image's size may be up to a cell too large along one side
-    if abs(old_height * width - old_width * height) >= max(old_height, old_width):
+    # images are cut to whole cells, so a mask of the image's size may be just short of a cell too high or too wide
+    too_high = old_height * width - old_width * height
+    if too_high >= old_width or -too_high >= old_height:
         raise InputError(
             f"The MASK is {old_width} x {old_height} and the latents are {width} x {height} (width x height): their "
             f"proportions differ. Make the mask at the image's size, or at {width} x {height}."

@@ -31,7 +31,7 @@ class PerSampleNoise:
 
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         """Noise for the latents, [N, ...] in float32 on the CPU; ``batch_index`` says which positions they hold."""
-        samples: Tensor = input_latent["samples"]
+        samples = _tensor(input_latent)
         positions: Sequence[int] = input_latent.get("batch_index") or range(len(samples))
         return torch.stack([sample_noise(self._seed_at(position), samples.shape[1:]) for position in positions])
 
@@ -45,13 +45,23 @@ class LatentNoise:
 
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         """The latents, fitted to the batch."""
-        samples: Tensor = input_latent["samples"]
+        samples = _tensor(input_latent)
         if self._latents.shape[1:] != samples.shape[1:] or len(self._latents) not in (1, len(samples)):
             raise InputError(
                 f"The latent that serves as noise has the shape {list(self._latents.shape)} and the latents to denoise "
                 f"have {list(samples.shape)}; legal is the same shape, or one row of it for all samples."
             )
         return self._latents.expand_as(samples).clone()
+
+
+def _tensor(latent: dict[str, Any]) -> Tensor:
+    samples = latent["samples"]
+    if samples.is_nested:
+        raise InputError(
+            "The LATENT holds several tensors (such as picture and sound), and this noise is made for one. "
+            "Give it the picture's LATENT, or use RandomNoise."
+        )
+    return samples
 
 
 class SampleNoise(io.ComfyNode):
