@@ -28,8 +28,10 @@ def test_mask_k_goes_with_sample_k_and_masks_start_over(masks, run_graph):
     assert len(different) == COUNT, "every sample has noise of its own"
 
 
-def per_sample_noise(mix: Mixing, first: int = 0) -> Link:
-    return mix.add("NCM_SampleNoise", seed=11, first_index=first)[0]
+def with_noise(mix: Mixing, first: int = 0) -> Mixing:
+    """Every sample's noise is its own, the first one's that of index ``first``."""
+    mix.noise = mix.add("NCM_SampleNoise", seed=11, first_index=first)[0]
+    return mix
 
 
 def assert_same_pictures(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -42,10 +44,10 @@ def assert_same_pictures(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_sample_k_of_a_batch_is_sample_k_alone(family, sampler_name, run_graph):
     masks = boxes(3)
     mix = Mixing(family, mask=masks, count=3, sampler_name=sampler_name)
-    batch = latents(run_graph(mix.ours(noise=per_sample_noise(mix))).captured)["ours"]
+    batch = latents(run_graph(with_noise(mix).ours()).captured)["ours"]
     for k in range(3):
         mix = Mixing(family, mask=masks[k], sampler_name=sampler_name)
-        alone = latents(run_graph(mix.ours(noise=per_sample_noise(mix, k))).captured)["ours"]
+        alone = latents(run_graph(with_noise(mix, k).ours()).captured)["ours"]
         assert_same_pictures(batch[k : k + 1], alone)
 
 
@@ -65,10 +67,10 @@ def encoded(mix: Mixing, prompts: tuple[str, ...]) -> Link:
 def test_every_sample_has_its_own_prompts(family, run_graph):
     mix = Mixing(family, mask=box_mask(), count=3)
     mix.a, mix.b = encoded(mix, PAIRS_A), encoded(mix, PAIRS_B)
-    batch = latents(run_graph(mix.ours(noise=per_sample_noise(mix))).captured)["ours"]
+    batch = latents(run_graph(with_noise(mix).ours()).captured)["ours"]
     for k in range(3):
         mix = Mixing(family, mask=box_mask(), prompts=(PAIRS_A[k], PAIRS_B[k], "blurry"))
-        found = latents(run_graph(mix.ours(noise=per_sample_noise(mix, k))).captured)
+        found = latents(run_graph(with_noise(mix, k).ours()).captured)
         assert_same_pictures(batch[k : k + 1], found["ours"])
 
 
@@ -81,13 +83,13 @@ def test_prompts_of_unequal_length_share_a_batch_where_attention_is_across(famil
     mix = Mixing(family, mask=box_mask(), count=2)
     mix.a = encoded(mix, (LONG, "a robin"))
     mix.capture("rows", mix.a)
-    run = run_graph(mix.ours(noise=per_sample_noise(mix)))
+    run = run_graph(with_noise(mix).ours())
     ((rows, _),) = run.captured.pop("rows")
     assert rows.shape[:2] == (2, 3 * 77)
     batch = latents(run.captured)["ours"]
     for k, prompt in enumerate((LONG, "a robin")):
         mix = Mixing(family, mask=box_mask(), prompts=(prompt, "a red balloon", "blurry"))
-        found = latents(run_graph(mix.ours(noise=per_sample_noise(mix, k))).captured)
+        found = latents(run_graph(with_noise(mix, k).ours()).captured)
         assert_same_pictures(batch[k : k + 1], found["ours"])
 
 

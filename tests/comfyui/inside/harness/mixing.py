@@ -19,6 +19,7 @@ class Mixing(Graph):
 
     Attributes:
         model, clip, a, b, negative, latent, mask: Links.
+        noise: A link for the samplers that take one, or None for the seed's.
         settings: The sampler's.
     """
 
@@ -38,6 +39,7 @@ class Mixing(Graph):
         self.a, self.b, self.negative = (self.add("CLIPTextEncode", clip=self.clip, text=text)[0] for text in prompts)
         self.latent = self.add("EmptyLatentImage", width=8 * side, height=8 * side, batch_size=count)[0]
         self.mask = self.given(mask)
+        self.noise: Link | None = None
         self.settings = {"seed": 5, "steps": 3, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal",
                          "denoise": 1.0, **settings}  # fmt: skip
 
@@ -48,6 +50,8 @@ class Mixing(Graph):
     def ours(self, key: str = "ours", **inputs: Any) -> Mixing:
         """Sample with NCM_DualPromptMixedSampler."""
         links = {"model": self.model, **self._positives(), "latent_image": self.latent}
+        if self.noise:
+            links["noise"] = self.noise
         self.capture(key, self.add("NCM_DualPromptMixedSampler", **{**links, **self.settings, **inputs})[0])
         return self
 
@@ -88,7 +92,7 @@ class Mixing(Graph):
         schedule = {name: settings[name] for name in ("scheduler", "steps", "denoise")}
         sampled = self.add(
             "SamplerCustomAdvanced",
-            noise=self.add("RandomNoise", noise_seed=settings["seed"])[0],
+            noise=self.noise or self.add("RandomNoise", noise_seed=settings["seed"])[0],
             guider=guider,
             sampler=self.add("KSamplerSelect", sampler_name=settings["sampler_name"])[0],
             sigmas=self.add("BasicScheduler", model=self.model, **schedule)[0],
