@@ -30,7 +30,7 @@ class EarlyConditions:
         return [torch.where(first_stage, early, late) for early, late in zip(self.conditions, later, strict=True)]
 
 
-def early_steps(fraction: float, num_inference_steps: int) -> int:
+def early_steps(fraction: float | int, num_inference_steps: int) -> int:
     """How many of the first steps ``fraction`` of them is: floor, so .1 of 25 is 2, .3 is 7, .5 is 12 and .7 is 17."""
     # the summand keeps .3 * 10 = 2.9999999999999996 from losing a step
     return math.floor(fraction * num_inference_steps + 1e-9)
