@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.generate import generate as generate
+    from .engine.invert import invert as invert
     from .engine.load import load_model as load_model
     from .engine.settings import RenderSettings as RenderSettings
     from .engine.shards import Shard as Shard
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from .maths.schedules import LinearSchedule as LinearSchedule
     from .maths.schedules import ScaledLinearSchedule as ScaledLinearSchedule
     from .maths.schedules import forward_noise as forward_noise
+    from .methods.diff_ii import DiffII as DiffII
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
     from .sources.listing import SourceListing as SourceListing
     from .sources.load import load_source as load_source
+    from .sources.pool import InversionPool as InversionPool
     from .store.export import export as export
     from .store.reader import SyntheticDataset as SyntheticDataset
     from .store.verify import verify as verify
@@ -44,7 +47,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Box": "maths.masks",
     "ClassList": "plan.classes",
+    "DiffII": "methods.diff_ii",
     "InputError": "errors",
+    "InversionPool": "sources.pool",
     "LinearSchedule": "maths.schedules",
     "MissingExtraError": "errors",
     "NoiseCutMix": "methods.noisecutmix",
@@ -64,6 +69,7 @@ _HOMES = {
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
     "guide": "maths.mixing",
+    "invert": "engine.invert",
     "load_model": "engine.load",
     "load_source": "sources.load",
     "mix_predictions": "maths.mixing",
