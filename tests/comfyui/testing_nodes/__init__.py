@@ -4,7 +4,7 @@ from .capture import Capture
 from .given import Given
 from .misbehaviour import Raise, Steps
 from .spy import Spy
-from .tiny_loaders import TinyCLIP, TinyModel, TinyUNET, TinyVAE
+from .tiny_loaders import TinyCLIP, TinyControlNet, TinyModel, TinyUNET, TinyVAE
 
 __all__ = ["comfy_entrypoint"]
 
@@ -15,6 +15,6 @@ async def comfy_entrypoint():
 
     class Extension(ComfyExtension):
         async def get_node_list(self):
-            return [Capture, Given, Raise, Spy, Steps, TinyModel, TinyUNET, TinyCLIP, TinyVAE]
+            return [Capture, Given, Raise, Spy, Steps, TinyModel, TinyUNET, TinyCLIP, TinyVAE, TinyControlNet]
 
     return Extension()

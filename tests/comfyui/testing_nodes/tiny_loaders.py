@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .tiny_models import FAMILIES, tiny_clip, tiny_model, tiny_vae
+from .tiny_models import FAMILIES, tiny_clip, tiny_controlnet, tiny_model, tiny_vae
 
 FAMILY = io.Combo.Input("family", options=list(FAMILIES))
 
@@ -81,3 +81,22 @@ class TinyVAE(io.ComfyNode):
     def execute(cls, family: str) -> io.NodeOutput:
         """Make the autoencoder."""
         return io.NodeOutput(tiny_vae(family))
+
+
+class TinyControlNet(io.ComfyNode):
+    """In the place of ControlNetLoader; it fits the family sd15."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NCMTest_TinyControlNet",
+            display_name="Tiny ControlNet",
+            category="testing",
+            inputs=[],
+            outputs=[io.ControlNet.Output("control_net")],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        """Make the ControlNet."""
+        return io.NodeOutput(tiny_controlnet())

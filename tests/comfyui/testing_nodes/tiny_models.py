@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.cldm.cldm
+import comfy.controlnet
 import comfy.ldm.models.autoencoder
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
@@ -196,6 +199,20 @@ def tiny_vae(family: str) -> comfy.sd.VAE:
     vae = comfy.sd.VAE(sd=network.state_dict(), config={"params": params})
     vae.latent_channels = channels
     return vae
+
+
+@functools.cache
+def tiny_controlnet() -> comfy.controlnet.ControlNet:
+    """A ControlNet for the family sd15."""
+    config = comfy.supported_models.SD15(FAMILIES["sd15"].unet).unet_config
+    network = comfy.cldm.cldm.ControlNet(
+        **{name: value for name, value in config.items() if name != "out_channels"},
+        hint_channels=3,
+        dtype=torch.float32,
+        operations=comfy.ops.disable_weight_init,
+    )
+    fill(network, "controlnet")
+    return comfy.controlnet.ControlNet(network.eval(), load_device=comfy.model_management.get_torch_device())
 
 
 def fill(network: torch.nn.Module, seed: str) -> None:

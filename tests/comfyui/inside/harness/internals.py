@@ -6,19 +6,20 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import torch
 
 from .comfyui import ComfyUI
 
 
-def pack_module(comfy: ComfyUI, name: str) -> ModuleType:
+def our_module(comfy: ComfyUI, name: str) -> ModuleType:
     """The pack's own copy of a module, such as ``ncm_lib.maths.rng``."""
     package = comfy.nodes["NCM_SampleNoise"].__module__.removesuffix(".nodes.noise")
     return sys.modules[f"{package}.{name}"]
 
 
-def testing_module(comfy: ComfyUI, name: str) -> ModuleType:
+def helper_module(comfy: ComfyUI, name: str) -> ModuleType:
     """A module of the pack for tests."""
     package = comfy.nodes["NCMTest_Given"].__module__.removesuffix(".given")
     return sys.modules[f"{package}.{name}"]
@@ -27,7 +28,7 @@ def testing_module(comfy: ComfyUI, name: str) -> ModuleType:
 @contextlib.contextmanager
 def rows_of_calls(comfy: ComfyUI, family: str) -> Iterator[list[int]]:
     """How many rows each call of a tiny model's network had."""
-    network = testing_module(comfy, "tiny_models").tiny_model(family).model.diffusion_model
+    network = helper_module(comfy, "tiny_models").tiny_model(family).model.diffusion_model
     with rows_of_network(network) as rows:
         yield rows
 
@@ -36,7 +37,11 @@ def rows_of_calls(comfy: ComfyUI, family: str) -> Iterator[list[int]]:
 def rows_of_network(network: torch.nn.Module) -> Iterator[list[int]]:
     """How many rows each call of a network had."""
     rows: list[int] = []
-    handle = network.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+
+    def count(_: torch.nn.Module, inputs: tuple, named: dict[str, Any]) -> None:
+        rows.append(len(inputs[0] if inputs else named["x"]))
+
+    handle = network.register_forward_pre_hook(count, with_kwargs=True)
     try:
         yield rows
     finally:

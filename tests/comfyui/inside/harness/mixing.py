@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .graph import Graph, Link
+from .graph import Graph, Link, Node
 
 PROMPTS = ("a robin on a branch", "a red balloon", "blurry")
 
@@ -34,25 +34,36 @@ class Mixing(Graph):
         **settings: Any,
     ):
         super().__init__()
+        self.captured: set[str] = set()
         loader = self.add("NCMTest_TinyModel", family=family)
         self.model, self.clip = loader[0], loader[1]
-        self.a, self.b, self.negative = (self.add("CLIPTextEncode", clip=self.clip, text=text)[0] for text in prompts)
+        self.a, self.b, self.negative = (self.encode(text) for text in prompts)
         self.latent = self.add("EmptyLatentImage", width=8 * side, height=8 * side, batch_size=count)[0]
         self.mask = self.given(mask)
         self.noise: Link | None = None
         self.settings = {"seed": 5, "steps": 3, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal",
                          "denoise": 1.0, **settings}  # fmt: skip
 
+    def encode(self, text: str) -> Link:
+        """A prompt as a conditioning."""
+        return self.add("CLIPTextEncode", clip=self.clip, text=text)[0]
+
+    def capture(self, key: str, value: Link) -> Node:
+        """As ``Graph.capture``, but once per key: which of two comes last is ComfyUI's choice."""
+        assert key not in self.captured, f"{key} is captured twice"
+        self.captured.add(key)
+        return super().capture(key, value)
+
     def given(self, value: Any) -> Link:
         """Any object as an output."""
         return self.add("NCMTest_Given", value=value)[0]
 
-    def ours(self, key: str = "ours", **inputs: Any) -> Mixing:
+    def ours(self, key: str = "ours") -> Mixing:
         """Sample with NCM_DualPromptMixedSampler."""
         links = {"model": self.model, **self._positives(), "latent_image": self.latent}
         if self.noise:
             links["noise"] = self.noise
-        self.capture(key, self.add("NCM_DualPromptMixedSampler", **{**links, **self.settings, **inputs})[0])
+        self.capture(key, self.add("NCM_DualPromptMixedSampler", **links, **self.settings)[0])
         return self
 
     def stock(self, key: str = "stock") -> Mixing:
@@ -65,10 +76,10 @@ class Mixing(Graph):
         self.capture(key, self.add("KSampler", positive=positive or self.a, **links, **self.settings)[0])
         return self
 
-    def our_guider(self, key: str = "our guider", **inputs: Any) -> Mixing:
+    def our_guider(self, key: str = "our guider") -> Mixing:
         """Sample with SamplerCustomAdvanced and NCM_NoiseCutMixGuider."""
         links = {"model": self.model, **self._positives(), "cfg": self.settings["cfg"]}
-        return self._custom(key, self.add("NCM_NoiseCutMixGuider", **{**links, **inputs})[0])
+        return self._custom(key, self.add("NCM_NoiseCutMixGuider", **links)[0])
 
     def stock_guider(self, key: str = "stock guider") -> Mixing:
         """Sample with SamplerCustomAdvanced and CFGGuider, the two prompts combined by ComfyUI's masks."""
