@@ -3,7 +3,7 @@
 import pytest
 import torch
 from harness.graph import Link
-from harness.internals import rows_of_network, helper_module
+from harness.internals import helper_module, rows_of_network
 from harness.mixing import PROMPTS, Mixing, box_mask, latents
 from torch import Tensor
 
