@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +14,17 @@ from pydantic import BaseModel, create_model
 
 from ..engine.settings import RenderSettings
 from ..methods import Method, NoiseCutMix
+from .sampling import Sampling, sample_count
+
+_FROM_FILES = {field.name for field in fields(Sampling)}
 
 
 def options_of(kind: type[Method]) -> type[BaseModel]:
-    """The method's own config fields as a model: everything but what one run fills in (classes, seed, grid)."""
+    """The method's own config fields as a model: all but what one run fills in (classes, seed, grid) or files give."""
     own: dict[str, Any] = {
-        name: (field.annotation, field) for name, field in kind.model_fields.items() if name not in Method.model_fields
+        name: (field.annotation, field)
+        for name, field in kind.model_fields.items()
+        if name not in Method.model_fields.keys() | _FROM_FILES
     }
     return create_model(f"{kind.__name__}Options", __config__=kind.model_config, __doc__=kind.__doc__, **own)
 
@@ -35,8 +40,8 @@ class Run:
     """demo, a folder in diffusers' layout, or a hub id."""
     out: Path
     """Folder of the data set; continued where it is unfinished."""
-    count: int
-    """How many images the data set is to have."""
+    count: int | None = None
+    """How many images the data set is to have. Without it: the sum of the class counts (--data)."""
     classes: str | None = None
     """JSON file, image folder, or names a,b,c. Without it: the classes that the model's own folder lists."""
     meta_class: str | None = None
@@ -56,6 +61,8 @@ class Run:
     shard: str | None = None
     """I/N: make part I of N (counted from 0) of the data set; start the others with the same command and --out. Without
     it: what a launcher's variables say (RANK and WORLD_SIZE, SLURM's), else all of it."""
+    dry_run: bool = False
+    """Only say what would be made and what it would cost; one batch is tried, and nothing is written."""
     break_lock: bool = False
     """Take the folder over from another process; only when that one is known to be dead."""
 
@@ -67,20 +74,28 @@ class GenerateNoiseCutMix:
     For example:
 
     - ncm generate noisecutmix --model demo --out aug --count 100
-    - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7
+    - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7 --dry-run
+    - ncm generate noisecutmix --model sd15 --classes train --data train --balance --out aug
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
     method: Annotated[NoiseCutMixOptions, tyro.conf.arg(name="")] = NoiseCutMixOptions()  # pyright: ignore[reportInvalidTypeForm]  # noqa: RUF009
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()  # noqa: RUF009
     render: Annotated[RenderSettings, tyro.conf.arg(name="")] = RenderSettings()  # noqa: RUF009
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        return run_generate(NoiseCutMix, dict(self.method), self.run, self.render)
+        return run_generate(NoiseCutMix, dict(self.method), self.run, self.render, self.sampling)
 
 
-def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run, render: RenderSettings) -> int:
-    """Load, plan, generate with a progress bar, and say where everything is."""
+def run_generate(
+    kind: Callable[..., Method],
+    options: dict[str, Any],
+    run: Run,
+    render: RenderSettings,
+    sampling: Sampling = Sampling(),  # noqa: B008, frozen
+) -> int:
+    """Load, plan, generate with a progress bar, and say where everything is; or only say what would be made."""
     from transformers.utils import logging
 
     from ..engine.generate import generate
@@ -88,27 +103,37 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
     from ..engine.shards import Shard, device_of_environment, shard_of_environment
     from ..errors import InputError
     from ..plan.classes import ClassList
+    from .dry_run import dry_run
     from .progress import ProgressBar
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    classes = ClassList.load(run.classes) if run.classes is not None else None
-    if classes is not None:
-        kind(classes=with_meta_class(classes, run.meta_class), **options)  # a bad config is told before a model loads
+
+    def planned(classes: ClassList) -> tuple[Method, int]:
+        classes = with_meta_class(classes, run.meta_class)
+        method = kind(classes=classes, **sampling.fields(classes, options))
+        return method, sample_count(run.count, method.config())
+
+    # a bad config is told before a model loads
+    plan = planned(ClassList.load(run.classes)) if run.classes is not None else None
     shard = shard_of_environment(os.environ) if run.shard is None else Shard.parse(run.shard)
     model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
-    classes = classes or model.classes
-    if classes is None:
-        raise InputError(
-            f"The model {run.model} does not list classes of its own; give --classes "
-            "(a JSON file, an image folder, or a,b,c)."
-        )
+    if plan is None:
+        if model.classes is None:
+            raise InputError(
+                f"The model {run.model} does not list classes of its own; give --classes "
+                "(a JSON file, an image folder, or a,b,c)."
+            )
+        plan = planned(model.classes)
+    method, count = plan
+    if run.dry_run:
+        return dry_run(method, model, run, count, render, shard)
     with ProgressBar() as bar:
         summary = generate(
-            kind(classes=with_meta_class(classes, run.meta_class), **options),
+            method,
             model,
             out=run.out,
-            count=run.count,
+            count=count,
             seed=run.seed,
             batch_size=run.batch_size,
             settings=render,
@@ -119,7 +144,7 @@ def run_generate(kind: Callable[..., Method], options: dict[str, Any], run: Run,
             on_progress=bar,
         )
     if shard.count > 1:
-        print(f"shard {shard}: {summary.count} of {run.count} samples are its own")
+        print(f"shard {shard}: {summary.count} of {count} samples are its own")
     for note in summary.notes:
         print(f"note: {note}", file=sys.stderr)
     print(

@@ -10,6 +10,7 @@ import pytest
 from ncm_lib import NoiseCutMix, RenderSettings
 from ncm_lib.cli.generate import Run
 from ncm_lib.cli.main import main
+from ncm_lib.cli.sampling import Sampling
 from ncm_lib.methods import Method
 
 GENERATE = ["generate", "noisecutmix", "--num-inference-steps", "2", "--model"]
@@ -104,7 +105,7 @@ def test_every_field_of_the_configs_is_a_flag(capsys):
     fields = [
         *(name for name in NoiseCutMix.model_fields if name not in Method.model_fields),
         *RenderSettings.model_fields,
-        *(field.name for field in dataclasses.fields(Run)),
+        *(field.name for kind in (Run, Sampling) for field in dataclasses.fields(kind)),
     ]
     assert [name for name in fields if f"--{name.replace('_', '-')}" not in text.replace("--no-", "--")] == []
 

@@ -1,0 +1,135 @@
+"""What a run is said to cost against what it costs."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ncm_lib import ClassList, InputError, NoiseCutMix, RenderSettings, generate
+from ncm_lib.engine.estimate import count_flops, estimate
+from ncm_lib.engine.generate import settled
+from ncm_lib.engine.render import Renderer
+
+CLASSES = ClassList.of(["sneaker", "bag", "coat"])
+
+
+def cost_of(model, folder, *, count=4, save_masks=True, image_format="png", **settings):
+    """The estimate of a small run."""
+    render = RenderSettings(**{"num_inference_steps": 2} | settings)
+    method, manifest = settled(
+        NoiseCutMix(classes=CLASSES), Renderer(model, render), out=folder, count=count, seed=0, batch_size=None,
+        image_format=image_format,
+    )  # fmt: skip
+    return estimate(method, manifest, model, render, save_masks=save_masks)
+
+
+def test_operations_are_those_of_the_modules_with_attention_as_matrix_products(tiny_model):
+    family, (height, width) = tiny_model.family, (8, 8)
+    latent = torch.zeros(1, family.latent_channels, height, width)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as row:
+            family.predict(latent, torch.tensor(500), torch.stack(family.encode(["x"])))
+        with FlopCounterMode(display=False) as text:
+            family.encode(["x"])
+        with FlopCounterMode(display=False) as decode:
+            family.decode(latent)
+    expected = (row.get_total_flops() - text.get_total_flops(), decode.get_total_flops())
+    assert count_flops(tiny_model, (height, width)) == expected
+
+
+def test_operations_of_sd_15_are_the_documented_ones(tiny_model):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    with torch.device("meta"):
+        parts = {
+            "unet": UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
+            "vae": AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **blocks),
+            "text_encoder": CLIPTextModel(CLIPTextConfig(hidden_size=768, num_hidden_layers=1, **tokens)),
+        }
+    meta, tokenizer = torch.device("meta"), copy.deepcopy(tiny_model.family.tokenizer)
+    tokenizer.model_max_length = 77
+    family = dataclasses.replace(tiny_model.family, device=meta, tokenizer=tokenizer, **parts)
+    row, decode = count_flops(dataclasses.replace(tiny_model, family=family, device=meta), (64, 64))
+    assert row == pytest.approx(0.803e12, rel=1e-3)
+    assert decode == pytest.approx(2.515e12, rel=1e-3)
+
+
+def test_an_image_costs_its_rows_in_every_step_and_one_decoding(tiny_model, tmp_path):
+    cost = cost_of(tiny_model, tmp_path, num_inference_steps=25, guidance_scale=7.5)
+    assert (cost.calls, cost.rows_per_call) == (25, 3)
+    assert cost.flops == 75 * cost.row_flops + cost.decode_flops
+
+
+def test_without_guidance_there_is_one_row_less(tiny_model, tmp_path):
+    assert cost_of(tiny_model, tmp_path, guidance_scale=1.0).rows_per_call == 2
+
+
+def test_a_second_order_scheduler_calls_the_model_twice_in_a_step(tiny_model, tmp_path):
+    assert cost_of(tiny_model, tmp_path, num_inference_steps=10, scheduler="HeunDiscreteScheduler").calls == 19
+
+
+@pytest.mark.parametrize(("image_format", "save_masks"), [("png", True), ("webp", False), ("jpeg", True)])
+def test_sizes_are_those_of_the_files_that_a_run_of_two_steps_writes(tiny_model, tmp_path, image_format, save_masks):
+    cost = cost_of(tiny_model, tmp_path / "set", image_format=image_format, save_masks=save_masks)
+    assert not (tmp_path / "set").exists()
+    generate(
+        NoiseCutMix(classes=CLASSES), tiny_model, out=tmp_path / "set", count=4, image_format=image_format,
+        save_masks=save_masks, settings=RenderSettings(num_inference_steps=2),
+    )  # fmt: skip
+    patterns = ("images/*/*", "masks/*/*", "metadata*.jsonl")
+    written = sum(file.stat().st_size for pattern in patterns for file in (tmp_path / "set").glob(pattern))
+    # the log's lines know the file's size, which a record does not before it is written
+    assert cost.bytes_per_image == pytest.approx(written / 4 + 4 * len(CLASSES), abs=8)
+
+
+def test_time_goes_up_by_whole_batches(tiny_model, tmp_path):
+    cost = dataclasses.replace(cost_of(tiny_model, tmp_path), batch_shape=4, seconds_per_batch=3.0)
+    assert [cost.seconds(images) for images in (0, 1, 4, 5)] == [0, 3, 3, 6]
+
+
+def test_more_steps_cost_more_time(tiny_model, tmp_path):
+    few, many = (cost_of(tiny_model, tmp_path, num_inference_steps=steps) for steps in (2, 1000))
+    assert many.seconds_per_batch > 20 * few.seconds_per_batch > 0
+
+
+def refusing(limit):
+    """A ``Renderer.latents`` that has memory for so many samples."""
+    original = Renderer.latents
+
+    def latents(self, samples, on_step=None):
+        if len(samples) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(self, samples, on_step)
+
+    return latents
+
+
+def test_a_batch_that_does_not_fit_is_halved_as_the_run_will_do(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Renderer, "latents", refusing(3))
+    assert cost_of(tiny_model, tmp_path, count=8).batch_shape == 2
+
+
+def test_a_sample_that_does_not_fit_alone_is_an_error_with_its_size(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Renderer, "latents", refusing(0))
+    with pytest.raises(InputError, match=r"single sample of 16 x 16 pixels does not fit into the memory of cpu.*fp16"):
+        cost_of(tiny_model, tmp_path)
+
+
+def test_images_that_came_out_black_give_no_size(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Renderer, "images", lambda _, latents: [None] * len(latents))
+    assert cost_of(tiny_model, tmp_path).bytes_per_image is None
+
+
+def test_other_errors_are_told_as_they_are(tiny_model, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Renderer, "latents", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        cost_of(tiny_model, tmp_path)
