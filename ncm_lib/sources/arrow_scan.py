@@ -105,7 +105,8 @@ def _find_columns(schema: Schema, asked: str | None, where: str) -> _Columns:
 def _features(schema: Schema) -> dict[str, dict[str, Any]]:
     """What datasets wrote about the columns; empty where it did not write the file."""
     try:
-        features: Any = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        metadata: dict[bytes, bytes] = schema.metadata or {}
+        features: Any = json.loads(metadata[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
     known = cast("dict[str, Any]", features) if isinstance(features, dict) else {}

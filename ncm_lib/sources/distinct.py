@@ -47,7 +47,7 @@ def distinct_rows(
     rows = order[~same]
     by_content = rows[np.lexsort((class_ids[rows], *words[rows].T[::-1]))]
     again = np.flatnonzero(_equal_to_the_one_before(words[by_content]))
-    if len(again) and conflicts == "refuse":
+    if len(again) and conflicts != "drop":
         pairs = [
             " and ".join(
                 f"{name(int(row))} ({classes.names[class_ids[row]]})" for row in by_content[place - 1 : place + 1]

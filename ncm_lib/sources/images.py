@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
+from .notes import printable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Pillow's names of what is read; every other plug-in of Pillow stays unused, whatever a file claims to be."""
@@ -151,7 +152,7 @@ def _opened(data: bytes) -> Generator[Image.Image]:
         known = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM or AVIF"
         raise BadImageError(f"is not a {known} file, whatever its name: it begins with {data[:16]!r}") from error
     except Exception as error:  # a damaged file may raise anything that a codec can
-        raise BadImageError(f"is cut off or damaged ({error})") from error
+        raise BadImageError(f"is cut off or damaged ({printable(str(error))})") from error
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

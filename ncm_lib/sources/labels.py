@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from array import array
 from collections.abc import Sequence
@@ -91,59 +90,32 @@ def resolve(
                 "give the class list that they are ids of (classes=)."
             )
         return ClassList.of(texts), labels.ids
-    known = _by_name(texts, classes) if texts is not None else {}
-    if texts is None or (numbers is not None and not known):
-        found = _checked_ids(numbers or [], classes, where)
+    if texts is not None and (numbers is None or not set(texts).isdisjoint(classes.names)):
+        names = _as_listed(texts, classes)
     else:
-        found = _found(texts, known, classes, where)
-    missing = [classes.names[class_id] for class_id in sorted(set(range(len(classes))) - set(found))]
-    if missing:
-        raise InputError(
-            f"{where} has nothing of {len(missing)} classes of the list: {listed(missing)}; "
-            "give the class list of this source, or add what is missing."
-        )
-    return classes, np.array(found, dtype=np.int32)[labels.ids]
+        names = _names_of(numbers or [], classes, where)
+    found = np.empty(len(names), dtype=np.int32)
+    found[classes.order_of(names, where)] = np.arange(len(names), dtype=np.int32)
+    return classes, found[labels.ids]
 
 
-def _checked_ids(numbers: list[int], classes: ClassList, where: str) -> list[int]:
+def _as_listed(texts: Sequence[str], classes: ClassList) -> list[str]:
+    """The texts; those that a class's name differs from in its Unicode form only, as that name."""
+    known: dict[str, list[str]] = {}
+    for name in classes.names:
+        known.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    same = [known.get(unicodedata.normalize("NFC", text), []) for text in texts]
+    return [names[0] if len(names) == 1 else text for text, names in zip(texts, same, strict=True)]
+
+
+def _names_of(numbers: Sequence[int], classes: ClassList, where: str) -> list[str]:
     wrong = [number for number in numbers if not 0 <= number < len(classes)]
     if wrong:
         raise InputError(
             f"{where} has the labels {listed(map(str, wrong))}; the class list has {len(classes)} classes, "
             f"so legal are the ids 0 to {len(classes) - 1}."
         )
-    return numbers
-
-
-def _found(texts: list[str], known: dict[str, int], classes: ClassList, where: str) -> list[int]:
-    unknown = [text for text in texts if text not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], classes.names, n=3, cutoff=0.4) or classes.names[:3]
-        raise InputError(
-            f"{where} has {len(unknown)} labels that are not in the class list: {listed(unknown)}; "
-            f"near to the first: {listed(near)}. Give the class list of this source, or leave it out."
-        )
-    owner: dict[int, str] = {}
-    for text in texts:
-        if owner.setdefault(known[text], text) != text:
-            raise InputError(
-                f"{where} has the labels {owner[known[text]]!a} and {text!a}, equal but for their Unicode form, "
-                "and the class list has only one of them; put both in it, or make them one."
-            )
-    return [known[text] for text in texts]
-
-
-def _by_name(texts: Sequence[str], classes: ClassList) -> dict[str, int]:
-    exact = {name: class_id for class_id, name in enumerate(classes.names)}
-    normal: dict[str, list[int]] = {}
-    for name, class_id in exact.items():
-        normal.setdefault(unicodedata.normalize("NFC", name), []).append(class_id)
-    known: dict[str, int] = {}
-    for text in texts:
-        same = [exact[text]] if text in exact else normal.get(unicodedata.normalize("NFC", text), [])
-        if len(same) == 1:
-            known[text] = same[0]
-    return known
+    return [classes.names[number] for number in numbers]
 
 
 def _as_texts(labels: Sequence[Label]) -> list[str] | None:

@@ -52,8 +52,8 @@ def load_source(
         label_column: the column of the labels in a table, where its name does not say so.
         bad_images: ``"refuse"`` stops where a file cannot be used as an image; ``"skip"`` leaves such files out.
         conflicts: ``"refuse"`` stops where two classes hold equal content; ``"drop"`` leaves it out of both.
-        decode: decode all pixels while listing. Finds damage inside of files early; without it only files that are cut
-            off are found, and takes several times as long.
+        decode: decode all pixels while listing, which takes several times as long. It finds damage inside of files;
+            without it that is found when they are read, and only files that are cut off are found here.
         on_progress: called with the number of files that are done, and of all.
 
     Returns:
@@ -72,10 +72,11 @@ def load_source(
         )
     found, class_ids = resolve(scan.labels, classes, str(source), digits_are_names=scan.digits_are_names)
     contents = read_contents(scan.files, decode=decode, on_progress=on_progress)
-    bad, notes = int((~contents.good).sum()) + len(scan.problems), [*scan.notes, *contents.notes]
+    notes = [*scan.notes, *contents.notes]
+    bad = int((~contents.good).sum()) + len(scan.problems)
     if bad:
         text = listed([*scan.problems, *contents.problems], bad)
-        if bad_images == "refuse":
+        if bad_images != "skip":
             raise InputError(
                 f"{bad} of {len(scan.files)} files in {source} cannot be used: {text}. Save them again as JPEG or PNG "
                 'or delete them, or leave them out (bad_images="skip").'

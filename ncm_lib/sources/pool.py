@@ -121,7 +121,8 @@ class InversionPool:
 
 def _metrics(handles: Iterable[Any]) -> Iterable[tuple[str, dict[str, float]]]:
     for handle in handles:
-        yield from json.loads((handle.metadata() or {}).get("metrics", "{}")).items()
+        metadata: dict[str, str] = handle.metadata() or {}
+        yield from json.loads(metadata.get("metrics", "{}")).items()
 
 
 def _opened(file: Path) -> Any:

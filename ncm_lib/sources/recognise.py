@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InputError
 from .arrow_scan import saved_files, scan_arrow
@@ -138,4 +138,4 @@ def _is_synthetic(folder: Path) -> bool:
         content: Any = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and str(content.get("format", "")).startswith("ncm-")
+    return isinstance(content, dict) and str(cast("dict[str, Any]", content).get("format")).startswith("ncm-")

@@ -123,7 +123,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
         head = text.readline()
         text.seek(0)
         reader = csv.reader(text, delimiter=max(_DELIMITERS, key=head.count), skipinitialspace=True, strict=True)
-        columns = [name.strip() for name in next(reader, [])]
+        columns = [name.strip() for name in next(reader, list[str]())]
         for values in reader:
             if not values:
                 continue

@@ -77,7 +77,7 @@ def test_numbers_that_nothing_names_need_a_class_list(tmp_path, cells):
     with pytest.raises(InputError, match=r"are numbers \(0, 1\) and nothing names them"):
         load_source(tmp_path / "x.parquet")
     assert load_source(tmp_path / "x.parquet", classes=ClassList.of(NAMES)).class_counts().tolist() == [2, 3]
-    with pytest.raises(InputError, match=r"has nothing of 1 classes of the list: owl"):
+    with pytest.raises(InputError, match=r"x\.parquet has no 'owl'\. It needs each of the 3 classes once"):
         load_source(tmp_path / "x.parquet", classes=ClassList.of([*NAMES, "owl"]))
     with pytest.raises(InputError, match=r"the labels 1; the class list has 1 classes, so legal are the ids 0 to 0"):
         load_source(tmp_path / "x.parquet", classes=ClassList.of(["wren"]))
