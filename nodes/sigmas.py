@@ -69,6 +69,11 @@ class NamedSigmas(io.ComfyNode):
                 f"{type(sampling).__mro__[1].__name__}. For flow models and distilled ones use BasicScheduler."
             )
         timesteps = spaced_timesteps(steps, _SCHEDULES[schedule], num_train_timesteps=_LEVELS)
+        if final_sigma != "zero" and timesteps[-1] == 0:
+            raise InputError(
+                f"The steps of {schedule} end at sigma_min already, and some samplers cannot step from a sigma to "
+                "itself. Set final_sigma to zero."
+            )
         table = sampling.sigmas.float().cpu()
         last = torch.zeros(1) if final_sigma == "zero" else table[:1]
         return io.NodeOutput(torch.cat([table[torch.as_tensor(timesteps)], last]))
