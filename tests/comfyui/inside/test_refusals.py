@@ -2,7 +2,6 @@
 
 import re
 
-import comfy.nested_tensor
 import pytest
 import torch
 from harness.mixing import Mixing, box_mask
@@ -68,9 +67,11 @@ def test_a_mask_that_can_be_meant_is_taken(mask, run_graph):
 @both
 @pytest.mark.parametrize("noise", ["the seed's", "per sample"])
 def test_latents_of_picture_and_sound_are_refused(noise, sampler, run_graph):
+    from comfy.nested_tensor import NestedTensor  # ComfyUI's modules come after its start
+
     mix = Mixing(mask=box_mask())
     parts = [torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 16)]
-    mix.latent = mix.given({"samples": comfy.nested_tensor.NestedTensor(parts)})
+    mix.latent = mix.given({"samples": NestedTensor(parts)})
     if noise == "per sample":
         mix.noise = mix.add("NCM_SampleNoise", seed=0, first_index=0)[0]
     message = refusal(mix, sampler, run_graph)
