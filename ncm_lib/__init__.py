@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from .sources.load import load_source as load_source
     from .sources.pool import InversionPool as InversionPool
     from .store.export import export as export
+    from .store.index import index as index
     from .store.reader import SyntheticDataset as SyntheticDataset
+    from .store.repair import repair as repair
     from .store.verify import verify as verify
 
 __version__ = "0.1.0"
@@ -69,11 +71,13 @@ _HOMES = {
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
     "guide": "maths.mixing",
+    "index": "store.index",
     "invert": "engine.invert",
     "load_model": "engine.load",
     "load_source": "sources.load",
     "mix_predictions": "maths.mixing",
     "plan_cutmix": "maths.masks",
+    "repair": "store.repair",
     "sample_cutmix_masks": "maths.masks",
     "sample_noise": "maths.rng",
     "sample_seeds": "maths.rng",

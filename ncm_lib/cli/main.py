@@ -15,6 +15,7 @@ from .demo import Demo
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .export import Export
 from .generate import GenerateNoiseCutMix
+from .index import Index
 from .preview import Preview
 from .termination import Terminated, terminable
 from .verify import Verify
@@ -67,5 +68,12 @@ def _parse(argv: list[str]) -> Callable[[], int]:
     if argv[:1] == ["generate"] and len(argv) > 2 and argv[1] in _METHODS:
         name = argv[1]
         return tyro.cli(_METHODS[name], prog=f"ncm generate {name}", args=argv[2:])
-    commands = {"demo": Demo, "generate": Generate, "preview": Preview, "verify": Verify, "export": Export}
+    commands = {
+        "demo": Demo,
+        "generate": Generate,
+        "preview": Preview,
+        "verify": Verify,
+        "index": Index,
+        "export": Export,
+    }
     return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)

@@ -22,11 +22,18 @@ PICTURES = (PREVIEW,)
 """Derived files that are there as soon as one sample is."""
 
 
-def write_derived(root: Path, manifest: Manifest, ledger: Ledger, rank: int = 0) -> None:
+def write_derived(root: Path, manifest: Manifest, ledger: Ledger, rank: int = 0, *, with_parquet: bool = False) -> None:
     """Write ``metadata.jsonl``, ``soft_labels.npy`` and ``preview.png``, and ``index.parquet`` where there is one.
 
     Each takes its place atomically; ``metadata.jsonl``, which has the samples that are done by index, does so last:
     where it is up to date, so are the others (``is_current``).
+
+    Args:
+        root: the data set.
+        manifest: its head.
+        ledger: what is done.
+        rank: whose temp files are used.
+        with_parquet: write ``index.parquet`` even where there is none yet.
     """
     classes = len(manifest.classes)
     form = LineForm(manifest)
@@ -43,7 +50,7 @@ def write_derived(root: Path, manifest: Manifest, ledger: Ledger, rank: int = 0)
         try:
             if ledger.done.any():
                 write_preview(root, manifest, ledger, rank=rank)
-            if has_parquet(root):
+            if with_parquet or has_parquet(root):
                 write_parquet(root, ledger, rank)
         except (OSError, InputError) as error:
             # the index matters more than its picture; without the picture, the next run sees that something is amiss

@@ -41,9 +41,15 @@ def temp_path(path: Path, rank: int) -> Path:
     return path.with_name(f".{path.name}.{rank}.tmp")
 
 
-def is_temp(name: str, rank: int | None = None) -> bool:
-    """Whether ``name`` is a temp file of ``rank`` (None: of any rank)."""
-    return re.fullmatch(rf"\..+\.{r'[0-9]+' if rank is None else rank}\.tmp", name) is not None
+def temp_rank(name: str) -> int | None:
+    """The rank that left a temp file of this name; None where it is no temp file."""
+    match = re.fullmatch(r"\..+\.([0-9]+)\.tmp", name)
+    return int(match[1]) if match else None
+
+
+def is_temp(name: str) -> bool:
+    """Whether ``name`` is a temp file of any rank."""
+    return temp_rank(name) is not None
 
 
 def sync_file(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..typing import Int64
-from .disk import is_temp
+from .disk import is_temp, temp_rank
 from .layout import PER_FOLDER, is_ours
 from .record import Array
 
@@ -24,14 +25,16 @@ class FolderScan:
     Args:
         root: the data set.
         count: its target size.
-        clean_rank: remove the temp files that this rank left over.
+        clean: remove the temp files that these ranks left over.
     """
 
     root: Path
     count: int
-    clean_rank: int | None = None
+    clean: Collection[int] = ()
+    removed: list[str] = field(default_factory=list[str])
+    """Temp files that were removed: a line each."""
     damage: list[str] = field(default_factory=list[str])
-    """Left-over temp files and folders that are none: a line each."""
+    """What keeps a folder from being read: a line each."""
     foreign: list[str] = field(default_factory=list[str])
     """What is none of the format's: a line per folder."""
 
@@ -51,8 +54,17 @@ class FolderScan:
         return sizes
 
     def look_at_root(self) -> None:
-        """Note what lies beside the format's own files."""
-        self._note(self.root.name, [entry.name for entry in _entries(self.root) if not is_ours(entry.name)])
+        """Note what lies beside the format's own files; remove own temp files."""
+        entries = _entries(self.root)
+        for entry in entries:
+            self._clean(entry, entry.name)
+        self._note(self.root.name, [entry.name for entry in entries if not is_ours(entry.name)])
+
+    def _clean(self, entry: os.DirEntry[str], name: str) -> None:
+        if temp_rank(entry.name) in self.clean and entry.is_file(follow_symlinks=False):
+            with suppress(OSError):
+                Path(entry.path).unlink()
+            self.removed.append(f"{name}: left over from a run that was cut short; removed")
 
     def _note(self, folder: str, strange: list[str]) -> None:
         if strange:
@@ -71,11 +83,8 @@ class FolderScan:
                 found[position] = entry.stat(follow_symlinks=False).st_size
             elif not is_temp(entry.name):
                 strange.append(entry.name)
-            elif self.clean_rank is not None and is_temp(entry.name, self.clean_rank):
-                with suppress(OSError):
-                    Path(entry.path).unlink()
-                where = f"{kind}/{folder.name}/{entry.name}"
-                self.damage.append(f"{where}: left over from a run that was cut short; removed")
+            else:
+                self._clean(entry, f"{kind}/{folder.name}/{entry.name}")
         sizes[start : start + len(found)] = found
         self._note(f"{kind}/{folder.name}", strange)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,14 @@ class Ledger:
     """Where each record's line is: the number in ``logs`` times 2**48, plus the offset; -1 where no log has it."""
     logs: tuple[Path, ...]
     damage: list[str]
-    """Lines that cannot be read, records that fit nothing here, left-over temp files: a line each."""
+    """Log lines that cannot be read, records that fit nothing here: a line each."""
+    removed: list[str]
+    """Left-over temp files that were removed: a line each."""
     foreign: list[str]
     """What is in the folders and is none of the format's: a line per folder."""
 
     @classmethod
-    def read(cls, root: Path, manifest: Manifest, *, clean_rank: int | None = None) -> Ledger:
+    def read(cls, root: Path, manifest: Manifest, *, clean: Collection[int] = (), logs_only: bool = False) -> Ledger:
         """Scan the folders and read the logs; of several records of a sample, the last that fits its file holds.
 
         ``metadata.jsonl`` says again what the logs say, so it is read only where they leave an image unexplained.
@@ -52,9 +54,10 @@ class Ledger:
         Args:
             root: the data set.
             manifest: its head.
-            clean_rank: remove the temp files that this rank left over.
+            clean: remove the temp files that these ranks left over.
+            logs_only: never read ``metadata.jsonl``.
         """
-        scan = FolderScan(root=root, count=manifest.count, clean_rank=clean_rank)
+        scan = FolderScan(root=root, count=manifest.count, clean=clean)
         scan.look_at_root()
         sizes = scan.sizes("images", SUFFIXES[manifest.image_format])
         masks = scan.sizes("masks", ".png") > 0
@@ -65,16 +68,27 @@ class Ledger:
             _take(place, number, logs[number], form, sizes, masks, scan.damage)
         if bool(((place < 0) & (sizes >= 0)).any()):
             scan.damage.extend(f"{path.name} is empty" for path in logs[1:] if not path.stat().st_size)
-            if logs[0].is_file():
+            if logs[0].is_file() and not logs_only:
                 _take(place, 0, logs[0], form, sizes, masks, scan.damage)
         return cls(
-            root=root, sizes=sizes, masks=masks, place=place, logs=logs, damage=scan.damage, foreign=scan.foreign
+            root=root,
+            sizes=sizes,
+            masks=masks,
+            place=place,
+            logs=logs,
+            damage=scan.damage,
+            removed=scan.removed,
+            foreign=scan.foreign,
         )
 
     @property
     def done(self) -> Bool[Array, " n"]:
         """Whether each sample is done."""
         return self.place >= 0
+
+    def in_logs(self, index: int) -> bool:
+        """Whether a sample is done by a log, and not by ``metadata.jsonl`` alone."""
+        return int(self.place[index]) >= _LOG
 
     def raw_lines(self, indices: Int64[Array, " m"] | None = None) -> Iterator[tuple[int, bytes]]:
         """The done samples' (index, line with its line break) by index, or those of ``indices``; read one by one."""

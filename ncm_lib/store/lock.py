@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -139,6 +140,23 @@ def merging(folder: Path) -> Generator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
+
+
+@contextmanager
+def all_ranks(folder: Path, *, break_lock: bool = False) -> Generator[frozenset[int]]:
+    """Hold a folder against every rank that has ever written it and left its lock, and against rank 0.
+
+    Raises:
+        InputError: one of them is still writing, as ``FolderLock.acquire``.
+    """
+    found = (re.fullmatch(r"\.ncm-([0-9]+)\.lock", path.name) for path in folder.iterdir())
+    ranks = frozenset({0, *(int(match[1]) for match in found if match)})
+    with ExitStack() as stack:
+        for rank in sorted(ranks):
+            lock = FolderLock(folder, rank=rank, break_lock=break_lock)
+            lock.acquire()
+            stack.callback(lock.release)
+        yield ranks
 
 
 def _open(path: Path) -> int:

@@ -82,10 +82,10 @@ class DatasetWriter:
             with plain_errors(self.path):
                 with merging(self.path):
                     self._settle_manifest()
-                self._clean_root()
                 self._log_sizes = _log_sizes(self.path)
-                ledger = Ledger.read(self.path, self.manifest, clean_rank=self._rank)
-            self.notes += [*([self._lock.note] if self._lock.note else []), *ledger.damage, *ledger.foreign]
+                ledger = Ledger.read(self.path, self.manifest, clean=(self._rank,))
+            lock_note = [self._lock.note] if self._lock.note else []
+            self.notes += [*lock_note, *ledger.removed, *ledger.damage, *ledger.foreign]
             self._ledger = ledger
             self._done: Bool[Array, " n"] = np.array(ledger.done)
             self._changed = False
@@ -247,12 +247,6 @@ class DatasetWriter:
 
     def _is_ours(self, name: str) -> bool:
         return name in _JUNK or is_temp(name) or name.startswith(".ncm-")
-
-    def _clean_root(self) -> None:
-        for entry in self.path.iterdir():
-            if is_temp(entry.name, self._rank):
-                entry.unlink(missing_ok=True)
-                self.notes.append(f"{entry.name}: left over from a run that was cut short; removed")
 
     def _adopt(self, ledger: Ledger) -> None:
         """Take up images whose record the log has lost: they carry it themselves."""
