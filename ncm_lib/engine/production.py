@@ -127,7 +127,7 @@ class Production:
             self._writer.write_batch([self._item(attempt.sample, image) for attempt, image in kept])
             for attempt, _ in kept:
                 if attempt.number:
-                    self._writer.fail(attempt.planned.index, f"{BAD_IMAGE}; made with another seed", attempt.seeds)
+                    self._writer.fail(attempt.planned.index, BAD_IMAGE, attempt.seeds, kept=True)
         self._stats.made += len(kept)
         again: list[Attempt] = []
         for attempt in (attempt for attempt, image in zip(batch, images, strict=True) if image is None):
