@@ -11,11 +11,11 @@ from .class_inputs import check_classes, class_inputs, read_classes
 from .noise import MAX_SEED
 from .sockets import CATEGORY, Classes, ClassIds, Prompts
 
-DIFFERENT, ANY = "different classes", "any two classes"
-PAIR_POLICIES: dict[str, PairPolicy] = {DIFFERENT: "uniform", ANY: "any"}
+DIFFERENT, ANY, BALANCED = "different classes", "any two classes", "balanced pairs"
+PAIR_POLICIES: dict[str, PairPolicy] = {DIFFERENT: "uniform", ANY: "any", BALANCED: "balanced"}
 PAIR_POLICY = (
     "different classes: class B is never class A. any two classes: it may be, as in the published code; such a sample "
-    "shows one class only."
+    "shows one class only. balanced pairs: class B goes through all other classes equally often, for each class A."
 )
 CLASS_A = "A class name fixes class A for all samples; empty goes through all classes equally often."
 
@@ -51,7 +51,7 @@ class ClassPair(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "pair_policy",
-                    options=[DIFFERENT, ANY],
+                    options=list(PAIR_POLICIES),
                     default=DIFFERENT,
                     tooltip=PAIR_POLICY,
                 ),

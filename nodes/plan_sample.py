@@ -12,7 +12,7 @@ from ..ncm_lib.errors import InputError
 from ..ncm_lib.methods.noisecutmix import NoiseCutMix
 from ..ncm_lib.plan.planes import mask_planes
 from .class_inputs import check_classes, class_inputs, read_classes
-from .class_pair import ANY, CLASS_A, DIFFERENT, PAIR_POLICIES, PAIR_POLICY
+from .class_pair import CLASS_A, DIFFERENT, PAIR_POLICIES, PAIR_POLICY
 from .cutmix_mask import ALPHA, BOX_CLASS, OWNERS, PLACEMENT, ROUNDING
 from .datasets import DATASET, dataset_path, missing, planned_manifest
 from .noise import MAX_SEED, PerSampleNoise
@@ -67,7 +67,7 @@ class PlanSample(io.ComfyNode):
                 io.Combo.Input("box_class", options=list(OWNERS), default="B (the paper)", tooltip=BOX_CLASS),
                 io.Combo.Input("rounding", options=["reference", "exact"], default="reference", tooltip=ROUNDING),
                 io.Combo.Input("grid", options=["latent", "pixel"], default="latent", tooltip=GRID),
-                io.Combo.Input("pair_policy", options=[DIFFERENT, ANY], default=DIFFERENT, tooltip=PAIR_POLICY),
+                io.Combo.Input("pair_policy", options=list(PAIR_POLICIES), default=DIFFERENT, tooltip=PAIR_POLICY),
                 io.String.Input("class_a", default="", tooltip=CLASS_A),
                 io.Int.Input(
                     "batch_size",
