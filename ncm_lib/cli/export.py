@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
@@ -38,32 +38,22 @@ class Export:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        from tqdm import tqdm
-
         from ..store.export import export
-
-        bar: Any = None
-
-        def show(done: int, count: int) -> None:
-            nonlocal bar
-            bar = bar or tqdm(total=count, unit=" images")
-            bar.update(done - bar.n)
+        from .counter import counter
 
         try:
-            exported = export(
-                self.dataset,
-                to=self.to,
-                out=self.out,
-                shard_samples=self.shard_samples,
-                shard_mb=self.shard_mb,
-                min_weight=self.min_weight,
-                on_progress=show,
-            )
+            with counter() as show:
+                exported = export(
+                    self.dataset,
+                    to=self.to,
+                    out=self.out,
+                    shard_samples=self.shard_samples,
+                    shard_mb=self.shard_mb,
+                    min_weight=self.min_weight,
+                    on_progress=show,
+                )
         except KeyboardInterrupt as error:
             raise type(error)(f"nothing is at {self.out}; the same command starts the export again") from error
-        finally:
-            if bar is not None:
-                bar.close()
         for note in exported.notes:
             print(f"note: {note}", file=sys.stderr)
         files = {"webdataset": "shards", "parquet": "Parquet files"}.get(self.to, "class folders")

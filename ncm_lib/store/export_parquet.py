@@ -12,7 +12,7 @@ from ..errors import import_extra
 from .export_source import Source, Written, cut
 from .record import Record
 
-_GROUP_SAMPLES, _GROUP_BYTES = 1000, 32 * 2**20
+_GROUP_SAMPLES, _GROUP_BYTES = 1000, 16 * 2**20
 """Of a row group: what is in memory at a time."""
 _FILES = ("image", "mask")
 

@@ -1,0 +1,26 @@
+"""A progress bar for commands that go through images one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+
+@contextmanager
+def counter() -> Iterator[Callable[[int, int], None]]:
+    """Give a function of (done, count) that shows both, images per second and the time that is left."""
+    bar: Any = None
+
+    def show(done: int, count: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=count, unit=" images")
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
