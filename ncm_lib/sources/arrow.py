@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import import_extra
 from .files import ImageFiles, read_file
 from .images import BadImageError
+from .notes import printable
 
 Schema = Any
 """pyarrow.Schema: the package is optional."""
@@ -35,8 +36,8 @@ class ArrowFiles(ImageFiles):
         path, row = self._place(position)
         try:
             cell = _cell(path, self._column, row)
-        except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
-            raise BadImageError(f"cannot be read ({error})") from error
+        except Exception as error:  # a damaged file may raise anything that Arrow can
+            raise BadImageError(f"cannot be read ({printable(str(error).strip())})") from error
         fields = cast("dict[str, Any]", cell) if isinstance(cell, dict) else {"bytes": cell}
         if fields.get("bytes") is None and isinstance(fields.get("path"), str):
             return read_file(path.parent / fields["path"])
@@ -68,14 +69,14 @@ def values_of(path: Path, column: str) -> Iterator[Any]:
             for batch in file.iter_batches(columns=[column]):
                 yield from batch.column(0).to_pylist()
     else:
-        for chunk in _table(path, _stamp(path)).column(column).chunks:
+        for chunk in _arrow_column(path, _stamp(path), column).chunks:
             yield from chunk.to_pylist()
 
 
 def _cell(path: Path, column: str, row: int) -> Any:
     stamp = _stamp(path)
     if path.suffix.lower() != ".parquet":
-        return _table(path, stamp).column(column)[row].as_py()
+        return _arrow_column(path, stamp, column)[row].as_py()
     starts = _row_starts(path, stamp)
     group = int(np.searchsorted(starts, row, side="right")) - 1
     return _row_group(path, stamp, group, column)[row - int(starts[group])].as_py()
@@ -87,7 +88,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _table(path: Path, stamp: tuple[int, int]) -> Any:  # noqa: ARG001
     """An Arrow file, mapped into memory: nothing is read until it is asked for."""
     pyarrow, ipc = import_extra("pyarrow", "data"), import_extra("pyarrow.ipc", "data")
@@ -98,7 +99,15 @@ def _table(path: Path, stamp: tuple[int, int]) -> Any:  # noqa: ARG001
         return ipc.open_file(source).read_all()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
+def _arrow_column(path: Path, stamp: tuple[int, int], column: str) -> Any:
+    """One column of an Arrow file, once it is known that its cells lie within it: Arrow itself trusts what it reads."""
+    cells = _table(path, stamp).column(column)
+    cells.validate(full=True)
+    return cells
+
+
+@functools.lru_cache(maxsize=1024)
 def _row_starts(path: Path, stamp: tuple[int, int]) -> Any:  # noqa: ARG001
     metadata = import_extra("pyarrow.parquet", "data").read_metadata(path)
     return np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import InputError, import_extra
+from ..errors import InputError, MissingExtraError, import_extra
 from .arrow import ArrowFiles, Schema, schema_of, values_of
 from .labels import Label, LabelColumn
+from .notes import printable
 from .scan import Scan
 from .table import label_columns
 
@@ -33,7 +34,7 @@ def saved_files(folder: Path) -> tuple[Path, ...]:
     try:
         state: Any = json.loads(state_file.read_text(encoding="utf-8"))
         names = [str(file["filename"]) for file in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{state_file} does not list the data files ({error}); save the data set again.") from error
     if any(Path(name).name != name for name in names):
         raise InputError(f"{state_file} lists files outside of its folder ({names}); save the data set again.")
@@ -70,10 +71,11 @@ def scan_arrow(paths: tuple[Path, ...], form: str, *, label_column: str | None) 
             for row, value in enumerate(values_of(path, columns.label)):
                 labels.add(_label(value, columns, f"{path}, row {row}"))
             counts.append(len(labels) - before)
-        except InputError:
+        except (InputError, MissingExtraError):
             raise
-        except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
-            raise InputError(f"{path} cannot be read as {path.suffix[1:].title()} ({error}).") from error
+        except Exception as error:  # a damaged file may raise anything that Arrow can
+            what = printable(str(error).strip())
+            raise InputError(f"{path} cannot be read as {path.suffix[1:].title()} ({what}).") from error
     if columns is None or not len(labels):
         raise InputError(f"{', '.join(map(str, paths))} holds no rows, so no images.")
     files = ArrowFiles(paths, counts, columns.image)
@@ -107,7 +109,7 @@ def _features(schema: Schema) -> dict[str, dict[str, Any]]:
     try:
         metadata: dict[bytes, bytes] = schema.metadata or {}
         features: Any = json.loads(metadata[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return {}
     known = cast("dict[str, Any]", features) if isinstance(features, dict) else {}
     return {name: feature for name, feature in known.items() if isinstance(feature, dict)}

@@ -65,7 +65,7 @@ def read_contents(files: ImageFiles, *, decode: bool, on_progress: Progress | No
             digests[position] = np.frombuffer(content.digest, dtype=np.uint8)
             widths[position], heights[position] = content.header.width, content.header.height
             if content.header.animated:
-                notes.add("images are animated or have several pages; the first one is used", files.name(position))
+                notes.add("images of several frames or pages, of which the first is used", files.name(position))
         if on_progress is not None and (position + 1 == count or not (position + 1) % _CHUNK):
             on_progress(position + 1, count)
     return Contents(

@@ -43,7 +43,7 @@ def distinct_rows(
     order = np.lexsort((*words.T[::-1], class_ids))
     same = _equal_to_the_one_before(words[order], class_ids[order])
     for place in np.flatnonzero(same):
-        left_out.add("files repeat another one of their class and count once", name(int(order[place])))
+        left_out.add("files that repeat another one of their class, left out", name(int(order[place])))
     rows = order[~same]
     by_content = rows[np.lexsort((class_ids[rows], *words[rows].T[::-1]))]
     again = np.flatnonzero(_equal_to_the_one_before(words[by_content]))
@@ -55,12 +55,12 @@ def distinct_rows(
             for place in again[:3]
         ]
         raise InputError(
-            f"{len(again)} images are in two classes, so one label of each is wrong: {listed(pairs, len(again))}. "
-            'Delete one of the two files, or leave both out (conflicts="drop").'
+            f"Images in two classes: {len(again)} ({listed(pairs, len(again))}). One label of each is wrong: delete "
+            'one of the two files, or leave both out (conflicts="drop").'
         )
     wrong = np.unique(np.concatenate([by_content[again - 1], by_content[again]]))
     for row in wrong:
-        left_out.add("files are equal to one of another class and are left out", name(int(row)))
+        left_out.add("files that are equal to one of another class, left out", name(int(row)))
     return rows[~np.isin(rows, wrong)], left_out.lines()
 
 

@@ -53,7 +53,7 @@ class Walk:
             folder, above = waiting.pop()
             place = _identity(self.root / folder)
             if place in above:
-                self.notes.add("links back to a folder above them are not followed", folder)
+                self.notes.add("links back to a folder that they are in, not followed", folder)
                 continue
             below: list[tuple[str, _Places]] = []
             for entry, name in self._entries(folder):
@@ -76,7 +76,7 @@ class Walk:
             if name in self.known:
                 continue
             if entry.name.startswith(".") or entry.name == "__MACOSX":
-                self.notes.add("hidden files and folders are left out", name)
+                self.notes.add("hidden files and folders, left out", name)
             else:
                 visible.append((entry, name))
         return visible
@@ -85,14 +85,14 @@ class Walk:
         named_so = PurePath(entry.name).suffix.lower() in IMAGE_SUFFIXES
         if entry.is_symlink() and not (self.root / name).exists():
             if not named_so:
-                self.notes.add("links lead nowhere and are left out", name)
+                self.notes.add("links that lead nowhere, left out", name)
             return named_so  # reading it will say what is wrong
         if not entry.is_file():
-            self.notes.add("entries are no files (pipes, sockets, devices) and are left out", name)
+            self.notes.add("pipes, sockets and devices, left out", name)
             return False
         if named_so or is_image(entry.path):
             return True
-        self.notes.add("files are no images and are left out", name)
+        self.notes.add("files that are no images, left out", name)
         return False
 
 
@@ -117,7 +117,7 @@ def scan_folder(root: Path) -> Scan:
             f"one of them, as {root / splits[0]} or with split={splits[0]!r}."
         )
     for name in beside:
-        walk.notes.add("files stand beside the class folders and are left out", name)
+        walk.notes.add("files beside the class folders, left out", name)
     for name in classes:
         if not name.isprintable():
             raise InputError(f"The folder name {name!a} in {root} is no readable text; rename the folder.")
@@ -126,7 +126,7 @@ def scan_folder(root: Path) -> Scan:
             names.add(image)
             labels.add(name)
             if image.count("/") > 1:
-                walk.notes.add("images are in sub-folders of a class folder; the top folder is their class", image)
+                walk.notes.add("images in sub-folders of a class folder, whose class they are", image)
     return Scan(
         form="image folder",
         files=LooseFiles(root, names),

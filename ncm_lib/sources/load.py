@@ -81,7 +81,7 @@ def load_source(
                 f"{bad} of {len(scan.files)} files in {source} cannot be used: {text}. Save them again as JPEG or PNG "
                 'or delete them, or leave them out (bad_images="skip").'
             )
-        notes.append(f"{bad} files cannot be used and are left out: {text}")
+        notes.append(f"files that cannot be used, left out: {bad} ({text})")
     good = np.flatnonzero(contents.good)
     if not len(good):
         raise InputError(f"{source} holds no images; {LEGAL}.")
@@ -106,4 +106,4 @@ def load_source(
 def _empty_classes(classes: ClassList, class_ids: np.ndarray[Any, np.dtype[Any]]) -> tuple[str, ...]:
     counts = np.bincount(class_ids, minlength=len(classes))
     empty = [name for name, count in zip(classes.names, counts, strict=True) if not count]
-    return (f"{len(empty)} classes have no images: {listed(empty)}",) if empty else ()
+    return (f"classes without images: {len(empty)} ({listed(empty)})",) if empty else ()

@@ -15,7 +15,7 @@ class Tally:
         self._examples: dict[str, list[str]] = {}
 
     def add(self, heading: str, name: str) -> None:
-        """Count ``name`` under ``heading``, which goes on behind a number: "hidden files are left out"."""
+        """Count ``name`` under ``heading``: "hidden files, left out"."""
         self._counts[heading] = self._counts.get(heading, 0) + 1
         examples = self._examples.setdefault(heading, [])
         if len(examples) < _SHOWN:
@@ -24,7 +24,8 @@ class Tally:
     def lines(self) -> tuple[str, ...]:
         """One line for every heading, with its number and its first names."""
         return tuple(
-            f"{number} {heading}: {listed(self._examples[heading], number)}" for heading, number in self._counts.items()
+            f"{heading}: {number} ({listed(self._examples[heading], number)})"
+            for heading, number in self._counts.items()
         )
 
 

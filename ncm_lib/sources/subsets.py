@@ -65,7 +65,7 @@ def _wanted(per_class: int | Sequence[int], counts: Int64[np.ndarray, " classes"
     ]
     if short:
         raise InputError(
-            f"{len(short)} classes have fewer images than were asked for: {listed(short)}. Ask for fewer, or give a "
+            f"Classes with fewer images than were asked for: {len(short)} ({listed(short)}). Ask for fewer, or give a "
             "count for each class."
         )
     return wanted

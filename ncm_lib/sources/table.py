@@ -79,7 +79,7 @@ def scan_table(file: Path, *, label_column: str | None, inside: bool) -> Scan:
         walk = Walk(file.parent, known=frozenset({file.name}))
         for image in walk.images(""):
             if image not in listed:
-                walk.notes.add(f"images are not listed in {file.name} and are left out", image)
+                walk.notes.add(f"images that {file.name} does not list, left out", image)
         notes += walk.notes.lines()
     return Scan(
         form=file.name if inside else f"{file.suffix.lower()[1:]} list",
@@ -167,7 +167,7 @@ def _checked_name(name: object, inside: bool, where: str) -> str:
 def _checked_label(label: object, is_id: bool, where: str) -> Label:
     if isinstance(label, str) and label.strip():
         if not is_id:
-            return label
+            return label.strip()
         if label.strip().isascii() and label.strip().isdigit():
             return int(label)
     elif isinstance(label, int) and not isinstance(label, bool):

@@ -132,7 +132,7 @@ def _samples(path: Path, left_out: Tally) -> Iterator[_Whole]:
             if member.kind in _LABELS:
                 sample.take(_label(content, member, path), member.kind)
             elif member.kind not in _IMAGES:
-                left_out.add("members are neither images nor labels and are left out", f"{path.name}, {member.name}")
+                left_out.add("members that are neither images nor labels, left out", f"{path.name}, {member.name}")
             elif sample.image is None:
                 sample.image = member
             else:
@@ -144,7 +144,7 @@ def _samples(path: Path, left_out: Tally) -> Iterator[_Whole]:
     without = [sample.image.name for sample in unfinished.values() if sample.image and sample.label is None]
     if without:
         raise InputError(
-            f"{path} has {len(without)} images without a label: {listed(without)}. Put a .cls (number or name), "
+            f"{path} has images without a label: {len(without)} ({listed(without)}). Put a .cls (number or name), "
             f".json (with {NAME_COLUMNS[0]!r}) or .txt (name) of the same name beside each."
         )
 

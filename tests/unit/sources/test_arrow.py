@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ncm_lib import ClassList, InputError, MissingExtraError, load_source
@@ -172,6 +173,21 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rf"{name} cannot be read as (Parquet|Arrow)"):
         load_source(tmp_path / name)
+
+
+def test_cells_that_lie_outside_of_the_file_are_refused_and_not_followed(tmp_path, encode):
+    images = [encode(seed) for seed in range(3)]
+    table = pa.table({"image": images, "label": ["a", "b", "c"]})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write_table(table)
+    data = (tmp_path / "x.arrow").read_bytes()
+    offsets = np.cumsum([0, *map(len, images)], dtype="<i4")
+    beyond = offsets.copy()
+    beyond[-1] = 2**31 - 1
+    assert data.count(offsets.tobytes()) == 1
+    (tmp_path / "x.arrow").write_bytes(data.replace(offsets.tobytes(), beyond.tobytes()))
+    with pytest.raises(InputError, match=r"x\.arrow, row 0 cannot be read"):
+        load_source(tmp_path / "x.arrow")
 
 
 def test_a_cut_off_file_is_refused_by_name(tmp_path, data):

@@ -34,7 +34,7 @@ def test_one_sub_folder_per_class_in_sorted_order(write):
 def test_nested_folders_belong_to_the_class_at_the_top_and_are_noted(write):
     root = write({"robin/1.png": 1, "robin/juvenile/2.png": 2, "robin/juvenile/nest/3.png": 3, "wren/4.png": 4})
     assert load_source(root).class_counts().tolist() == [3, 1]
-    assert "2 images are in sub-folders of a class folder; the top folder is their class: robin/juvenile" in notes(root)
+    assert "images in sub-folders of a class folder, whose class they are: 2 (robin/juvenile" in notes(root)
 
 
 def test_hidden_files_and_folders_are_left_out(write):
@@ -46,14 +46,14 @@ def test_hidden_files_and_folders_are_left_out(write):
     )  # fmt: skip
     birds = load_source(root)
     assert (len(birds), birds.classes.names) == (1, ("robin",))
-    assert birds.notes == ("6 hidden files and folders are left out: .DS_Store, .cache, __MACOSX and 3 more",)
+    assert birds.notes == ("hidden files and folders, left out: 6 (.DS_Store, .cache, __MACOSX and 3 more)",)
 
 
 def test_foreign_files_are_left_out_and_named(write):
     root = write({"robin/1.png": 1, "robin/Thumbs.db": b"\xd0\xcf", "robin/notes.txt": b"Python", "readme.md": b"BM"})
     assert len(load_source(root)) == 1
-    assert "1 files stand beside the class folders and are left out: readme.md" in notes(root)
-    assert "2 files are no images and are left out: robin/Thumbs.db, robin/notes.txt" in notes(root)
+    assert "files beside the class folders, left out: 1 (readme.md)" in notes(root)
+    assert "files that are no images, left out: 2 (robin/Thumbs.db, robin/notes.txt)" in notes(root)
 
 
 def test_images_without_a_suffix_or_with_a_foreign_one_are_images(write, encode):
@@ -64,7 +64,7 @@ def test_images_without_a_suffix_or_with_a_foreign_one_are_images(write, encode)
 def test_images_directly_in_the_root_belong_to_no_class(write):
     root = write({"robin/1.png": 1, "stray.png": 2})
     assert len(load_source(root)) == 1
-    assert "1 files stand beside the class folders and are left out: stray.png" in notes(root)
+    assert "files beside the class folders, left out: 1 (stray.png)" in notes(root)
 
 
 def test_one_class_and_one_image_are_enough(write):
@@ -78,7 +78,7 @@ def test_an_empty_class_keeps_its_id_and_is_noted(write):
     assert birds.classes == ClassList.load(root)
     assert birds.class_counts().tolist() == [0, 1, 1]
     assert list(birds.of_class(0)) == []
-    assert birds.notes == ("1 classes have no images: owl",)
+    assert birds.notes == ("classes without images: 1 (owl)",)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ class TestLinks:
         (root / "robin" / "nest" / "root").symlink_to(root)
         (root / "robin" / "self").symlink_to("self")
         assert len(load_source(root)) == 2
-        assert "2 links back to a folder above them are not followed" in notes(root)
-        assert "1 links lead nowhere and are left out: robin/self" in notes(root)
+        assert "links back to a folder that they are in, not followed: 2 (" in notes(root)
+        assert "links that lead nowhere, left out: 1 (robin/self)" in notes(root)
 
     def test_a_class_that_links_to_the_root_is_an_empty_class(self, write):
         root = write({"robin/1.png": 1})
@@ -215,9 +215,7 @@ class TestLinks:
         os.mkfifo(root / "robin" / "2.png")
         (root / "robin" / "3.png").symlink_to("/dev/zero")
         assert len(load_source(root)) == 1
-        assert "2 entries are no files (pipes, sockets, devices) and are left out: robin/2.png, robin/3.png" in notes(
-            root
-        )
+        assert "pipes, sockets and devices, left out: 2 (robin/2.png, robin/3.png)" in notes(root)
 
 
 @contextmanager
@@ -262,7 +260,7 @@ class TestPermissions:
                 load_source(public)
             birds = load_source(public, bad_images="skip")
         assert len(birds) == 1
-        assert "1 files cannot be used and are left out: the folder" in birds.notes[0]
+        assert "files that cannot be used, left out: 1 (the folder" in birds.notes[0]
 
     def test_the_source_itself_may_not_be_readable(self, public):
         public.chmod(0)

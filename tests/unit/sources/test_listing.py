@@ -207,8 +207,12 @@ class TestParts:
     @pytest.mark.parametrize(
         ("per_class", "seed", "part"),
         [
-            (21, 0, "1 classes have fewer images than were asked for: a has 20 of 21. Ask for fewer, or give a count"),
-            ([1, 30, 30], 0, "2 classes have fewer images than were asked for: b has 21 of 30, c has 22 of 30."),
+            (
+                21,
+                0,
+                "Classes with fewer images than were asked for: 1 (a has 20 of 21). Ask for fewer, or give a count",
+            ),
+            ([1, 30, 30], 0, "Classes with fewer images than were asked for: 2 (b has 21 of 30, c has 22 of 30)."),
             ([1, 2], 0, "2 counts came for 3 classes; give one per class."),
             (0, 0, "0 images of a class were asked for; ask for at least 1"),
             ([1, -1, 1], 0, "-1 images of a class were asked for"),

@@ -54,7 +54,7 @@ def test_two_kinds_of_shards_are_one_too_many(write):
 def test_shards_beside_class_folders_are_left_out(write):
     birds = load_source(write({"robin/1.png": 1, "backup.tar": b"x"}))
     assert birds.form == "image folder"
-    assert birds.notes == ("1 files stand beside the class folders and are left out: backup.tar",)
+    assert birds.notes == ("files beside the class folders, left out: 1 (backup.tar)",)
 
 
 def test_a_split_of_what_has_none_is_refused(write):
@@ -129,7 +129,7 @@ class TestBadImages:
     def test_they_are_left_out_where_that_is_asked_for(self, write):
         birds = load_source(write({"robin/1.png": 1, "wren/1.png": 2, **BAD}), bad_images="skip")
         assert birds.class_counts().tolist() == [1, 1]
-        assert birds.notes[0].startswith("3 files cannot be used and are left out: ")
+        assert birds.notes[0].startswith("files that cannot be used, left out: 3 (")
 
     def test_a_source_without_a_good_one_is_refused_all_the_same(self, write):
         with pytest.raises(InputError, match="holds no images"):
@@ -153,7 +153,7 @@ class TestBadImages:
         frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
         gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
         birds = load_source(write({"robin/1.gif": gif, "robin/2.png": 2}))
-        assert birds.notes[0].startswith("1 images are animated or have several pages; the first one is used: ")
+        assert birds.notes[0].startswith("images of several frames or pages, of which the first is used: 1 (")
 
 
 class TestRepeatedContent:
@@ -162,7 +162,7 @@ class TestRepeatedContent:
         assert birds.class_counts().tolist() == [1, 1]
         assert birds[0].where.endswith("robin/a.png")
         assert any(
-            note.startswith("2 files repeat another one of their class and count once: ") for note in birds.notes
+            note.startswith("files that repeat another one of their class, left out: 2 (") for note in birds.notes
         )
 
     def test_in_two_classes_it_is_refused_with_both_files(self, write):
@@ -170,8 +170,8 @@ class TestRepeatedContent:
         with pytest.raises(InputError) as error:
             load_source(root)
         assert str(error.value) == (
-            f"1 images are in two classes, so one label of each is wrong: {root}/robin/1.png (robin) and "
-            f'{root}/wren/3.png (wren). Delete one of the two files, or leave both out (conflicts="drop").'
+            f"Images in two classes: 1 ({root}/robin/1.png (robin) and {root}/wren/3.png (wren)). One label of each is "
+            'wrong: delete one of the two files, or leave both out (conflicts="drop").'
         )
 
     def test_it_is_left_out_of_both_where_that_is_asked_for(self, write):
@@ -179,7 +179,7 @@ class TestRepeatedContent:
         birds = load_source(root, conflicts="drop")
         assert birds.class_counts().tolist() == [0, 1, 1]
         assert any(
-            note.startswith("3 files are equal to one of another class and are left out") for note in birds.notes
+            note.startswith("files that are equal to one of another class, left out: 3 (") for note in birds.notes
         )
 
 

@@ -28,7 +28,7 @@ def test_jsonl_does_the_same(write):
 def test_images_that_the_metadata_does_not_list_are_noted(write):
     root = write({"1.png": 1, "2.png": 2, "sub/3.png": 3, "metadata.csv": b"file_name,label\n1.png,wren\n"})
     notes = load_source(root).notes
-    assert "2 images are not listed in metadata.csv and are left out: 2.png, sub/3.png" in notes
+    assert "images that metadata.csv does not list, left out: 2 (2.png, sub/3.png)" in notes
 
 
 def test_metadata_without_labels_leaves_class_folders_in_charge(write):
@@ -158,10 +158,10 @@ def test_a_file_that_is_listed_twice_counts_once(write):
     root = write({"1.png": 1, "metadata.csv": b"file_name,label\n1.png,a\n./1.png,a\n"})
     birds = load_source(root)
     assert len(birds) == 1
-    assert birds.notes[0].startswith("1 files repeat another one of their class and count once: ")
+    assert birds.notes[0].startswith("files that repeat another one of their class, left out: 1 (")
 
 
 def test_a_file_that_is_listed_in_two_classes_is_refused(write):
     root = write({"1.png": 1, "metadata.csv": b"file_name,label\n1.png,a\n1.png,b\n"})
-    with pytest.raises(InputError, match="1 images are in two classes"):
+    with pytest.raises(InputError, match="Images in two classes: 1"):
         load_source(root)

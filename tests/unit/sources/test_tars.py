@@ -105,7 +105,7 @@ def test_other_members_are_left_out(tar, encode):
     birds = load_source(shard)
     assert len(birds) == 1
     assert birds.notes == (
-        "2 members are neither images nor labels and are left out: birds-000.tar, 1.seg.png, birds-000.tar, README",
+        "members that are neither images nor labels, left out: 2 (birds-000.tar, 1.seg.png, birds-000.tar, README)",
     )
 
 
@@ -136,7 +136,7 @@ def test_links_in_a_tar_are_never_followed(tar, encode):
 @pytest.mark.parametrize(
     ("members", "part"),
     [
-        ([("1.png", b"x"), ("2.png", b"x"), ("2.cls", b"a")], "has 1 images without a label: 1.png. Put a .cls"),
+        ([("1.png", b"x"), ("2.png", b"x"), ("2.cls", b"a")], "has images without a label: 1 (1.png). Put a .cls"),
         ([("1.png", b"x"), ("1.jpg", b"x")], "has two images of one sample, 1.png and 1.jpg"),
         ([("1.cls", b"a")], "holds no images"),
         ([("1.png", b"x"), ("1.json", b"{")], "1.json cannot be read as json in UTF-8"),
