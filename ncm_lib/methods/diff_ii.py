@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ..errors import InputError
 from ..maths.interpolation import Arc
 from ..maths.rng import keyed_permutation, sample_seeds, uniforms
+from ..plan.pairs import leads
 from ..plan.pool import PoolListing
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..plan.sample import Circles, EarlyPrompts, PlanTable
@@ -110,12 +111,8 @@ class DiffII(Method):
 
     def _slots(self, index: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
         """Each sample's class, and how many samples of that class come before it in the plan's order of pairs."""
-        epoch, position = np.divmod(index, self.size)
-        slot = keyed_permutation(position, self.size, self.seed, "diff-ii slot", epoch)
-        counts = np.asarray(self.pool.counts, dtype=np.int64) * self.expansion
-        ends = np.cumsum(counts)
-        class_ids = np.searchsorted(ends, slot, side="right").astype(np.int64)
-        return class_ids, slot - (ends - counts)[class_ids] + epoch * counts[class_ids]
+        first = leads(index, [count * self.expansion for count in self.pool.counts], self.seed, "diff-ii slot")
+        return first.class_ids, first.occurrence
 
     def _pairs(
         self, class_ids: Int64[np.ndarray, " n"], turn: Int64[np.ndarray, " n"], *, swap: Bool[np.ndarray, " n"]

@@ -26,7 +26,7 @@ class Leads:
     """From 0; no two samples with the same leading class share a number."""
 
 
-def leads(index: Int64[np.ndarray, " n"], counts: Sequence[int], seed: int) -> Leads:
+def leads(index: Int64[np.ndarray, " n"], counts: Sequence[int], seed: int, purpose: str = "class_a") -> Leads:
     """Share the samples out to the classes by their counts, in a shuffled order.
 
     Epoch e is made of the samples e*S..(e+1)*S - 1 with S = sum(counts). A permutation keyed by (seed, e) sends each
@@ -37,6 +37,7 @@ def leads(index: Int64[np.ndarray, " n"], counts: Sequence[int], seed: int) -> L
         index: of the samples, at least 0.
         counts: per class, how many samples of one epoch it leads; at least 0 each, sum at least 1.
         seed: in [0, 2**63).
+        purpose: names the stream.
 
     Returns:
         Classes and occurrences. The samples of E whole epochs have the occurrences 0..E*counts[c] - 1 of class c, each
@@ -54,7 +55,7 @@ def leads(index: Int64[np.ndarray, " n"], counts: Sequence[int], seed: int) -> L
     ends = np.cumsum(per_class)
     size = int(ends[-1])
     epoch, position = np.divmod(index, max(size, 1))
-    slot = keyed_permutation(position, size, seed, "class_a", epoch)
+    slot = keyed_permutation(position, size, seed, purpose, epoch)
     class_ids = np.searchsorted(ends, slot, side="right").astype(np.int64)
     within = slot - (ends - per_class)[class_ids]
     return Leads(class_ids=class_ids, occurrence=epoch * per_class[class_ids] + within)
