@@ -105,7 +105,7 @@ def read_header(data: bytes, *, decode: bool = False) -> Header:
         width, height = image.size
         if _orientation(image, data) >= 5:
             width, height = height, width
-        animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+        animated = _is_animated(image)
         ending = _ENDS.get(image.format or "")
         decode = decode or ending is None or not data.rstrip(b"\0").endswith(ending)
     if decode:
@@ -153,6 +153,15 @@ def _opened(data: bytes) -> Generator[Image.Image]:
         raise BadImageError(f"is not a {known} file, whatever its name: it begins with {data[:16]!r}") from error
     except Exception as error:  # a damaged file may raise anything that a codec can
         raise BadImageError(f"is cut off or damaged ({printable(str(error))})") from error
+
+
+def _is_animated(image: Image.Image) -> bool:
+    if image.format == "MPO":  # the other images are previews
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # there is a second frame, and it is damaged
+        return True
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

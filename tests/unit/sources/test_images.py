@@ -156,6 +156,15 @@ def test_of_an_animation_it_is_the_first_frame(encode, kind):
     assert colour(checked(data), 4, 3) == "red"
 
 
+def test_damage_in_a_later_frame_is_no_reason_to_refuse_the_first(encode):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert data.count(b",\0\0\0\0") == 2
+    broken = data[: data.rindex(b",\0\0\0\0") + 5] + b"\xff" * 20
+    assert read_header(broken).animated
+    assert checked(broken).size == (8, 6)
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_single_image_is_not_animated(encode, kind):
     assert not read_header(encode(two_halves(), kind)).animated
