@@ -44,22 +44,18 @@ def encode_image(picture: Picture, record: Record, image_format: ImageFormat = "
         image_format: png (level 1), lossless webp, or jpeg (quality 95, full colour resolution).
 
     Raises:
-        InputError: an array of another type or shape.
+        InputError: an array of another type or shape, or an image that the format cannot hold (WebP ends at 16,383
+            pixels a side, JPEG at 65,500).
     """
     image = Image.fromarray(_pixels(picture))
     text = record.embedded().to_json()
-    buffer = io.BytesIO()
-    if image_format == "png":
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt(_KEY, text)
-        image.save(buffer, "PNG", compress_level=1, pnginfo=info)
-    elif image_format == "webp":
-        image.save(buffer, "WEBP", lossless=True, quality=40, method=2, xmp=_XMP.format(html.escape(text)).encode())
-    else:
-        exif = Image.Exif()
-        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _ASCII + text.encode("ascii")
-        image.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
-    return buffer.getvalue()
+    try:
+        return _encoded(image, text, image_format)
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{record.file_name} cannot be encoded as {image_format}: {image.width} x {image.height} pixels ({error}). "
+            "Take png, which has no such limits."
+        ) from error
 
 
 def decode_image(data: bytes, where: str) -> Image.Image:
@@ -151,6 +147,21 @@ def mask_sha256(mask: Array) -> str:
     """
     height, width = mask.shape
     return hashlib.sha256(f"P5\n{width} {height}\n255\n".encode() + _bytes(mask).tobytes()).hexdigest()
+
+
+def _encoded(image: Image.Image, text: str, image_format: ImageFormat) -> bytes:
+    buffer = io.BytesIO()
+    if image_format == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(_KEY, text)
+        image.save(buffer, "PNG", compress_level=1, pnginfo=info)
+    elif image_format == "webp":
+        image.save(buffer, "WEBP", lossless=True, quality=40, method=2, xmp=_XMP.format(html.escape(text)).encode())
+    else:
+        exif = Image.Exif()
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _ASCII + text.encode("ascii")
+        image.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
+    return buffer.getvalue()
 
 
 def _open(file: Path | bytes) -> Image.Image:

@@ -15,7 +15,7 @@ from .lock import all_ranks
 from .manifest import Manifest
 from .rebuild import rebuild
 from .record import Record
-from .soundness import check_label, check_mask, image_size, sound_record
+from .soundness import check_label, check_mask, sound_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +97,8 @@ class _Bench:
         """The record of a sample that is sound; None for all others."""
         name = image_name(index, self.form.manifest.image_format)
         try:
-            record, size = sound_record(self.root, index, self.form)
+            record, _ = sound_record(self.root, index, self.form)
             check_label(record)
-            if (wanted := image_size(self.form.manifest)) and size != wanted:
-                raise InputError(f"{name} is {size[0]} x {size[1]} pixels and should be {wanted[0]} x {wanted[1]}.")
         except (InputError, OSError) as error:
             self._set_aside(name, str(error))
             return None

@@ -11,7 +11,6 @@ from ..errors import InputError
 from .images import checked_record, decode_image, decode_mask, embedded_record, is_binary, mask_sha256
 from .layout import image_name, safe_join
 from .line_form import LineForm
-from .manifest import Manifest
 from .record import Record
 
 
@@ -19,12 +18,16 @@ def sound_record(root: Path, index: int, form: LineForm) -> tuple[Record, tuple[
     """Decode a sample's image; its record, with the file's size filled in, and the image's width and height.
 
     Raises:
-        InputError: the image is damaged, carries no record, or is another sample or of another data set.
+        InputError: the image is damaged, carries no record, is another sample or of another data set, or has not the
+            size that the render settings tell.
         OSError: the file cannot be read.
     """
     name = image_name(index, form.manifest.image_format)
     data = safe_join(root, name).read_bytes()
     size = decode_image(data, name).size
+    width, height = (form.manifest.render.get(side) for side in ("width", "height"))
+    if type(width) is int and type(height) is int and size != (width, height):
+        raise InputError(f"{name} is {size[0]} x {size[1]} pixels and should be {width} x {height}.")
     return _belonging(embedded_record(data, name, size=len(data)), index, name, form), size
 
 
@@ -62,12 +65,6 @@ def check_label(record: Record) -> None:
     total = math.fsum(record.weights)
     if abs(total - 1) > 1e-6:
         raise InputError(f"{record.file_name}: its label sums to {total:.9f}.")
-
-
-def image_size(manifest: Manifest) -> tuple[int, int] | None:
-    """Width and height of the images where the render settings tell them."""
-    width, height = manifest.render.get("width"), manifest.render.get("height")
-    return (width, height) if type(width) is int and type(height) is int else None
 
 
 def _belonging(record: Record, index: int, name: str, form: LineForm) -> Record:

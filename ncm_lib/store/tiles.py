@@ -29,6 +29,7 @@ def tile(picture: Image.Image, mask: Array | None, shares: Sequence[tuple[str, f
     picture = _fitted(picture)
     if mask is not None:
         picture = _outlined(picture, mask)
+    picture = _padded(picture)
     size = max(13, picture.width // 11)
     font = ImageFont.load_default(size=size)
     coloured = list(zip(shares, COLOURS, strict=False))
@@ -62,6 +63,15 @@ def _fitted(picture: Image.Image) -> Image.Image:
     if side > _LARGEST:
         picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return picture
+
+
+def _padded(picture: Image.Image) -> Image.Image:
+    """As wide as its label needs it; only very tall images are narrower."""
+    if picture.width >= SMALLEST:
+        return picture
+    whole = Image.new("RGB", (SMALLEST, picture.height), PAPER)
+    whole.paste(picture, ((SMALLEST - picture.width) // 2, 0))
+    return whole
 
 
 def _outlined(picture: Image.Image, mask: Array) -> Image.Image:
