@@ -17,14 +17,11 @@ def read_json(file: Path, legal: str) -> object:
     Raises:
         InputError: it cannot be read, is no JSON, or an object in it has a key twice. The message ends with ``legal``.
     """
+    text = _text(file, legal)
     try:
-        return json.loads(_text(file, legal), object_pairs_hook=_distinct)
+        return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise (
-            error
-            if isinstance(error, InputError)
-            else InputError(f"{file} is not readable as JSON ({error}); {legal}.")
-        ) from error
+        raise InputError(f"{file} is not readable as JSON ({error}); {legal}.") from error
 
 
 def read_csv(file: Path, legal: str) -> list[list[str]]:
