@@ -67,6 +67,10 @@ def test_a_soft_mask_is_divided_at_one_half() -> None:
     assert outline(np.linspace(0, 1, 8, dtype=np.float32)[None].repeat(2, 0)).edges == "M4 0v2"
 
 
+def test_a_cell_of_one_half_is_the_first_class_s_as_in_the_grid() -> None:
+    assert outline(np.array([[0, 0.5]], np.float32)).area == "M1 0h1v1h-1z"
+
+
 @pytest.mark.parametrize(("shape", "cells"), [((512, 512), (64, 64)), ((100, 300), (21, 64)), ((1, 900), (1, 64))])
 def test_a_large_mask_is_reduced(shape: tuple[int, int], cells: tuple[int, int]) -> None:
     mask = np.zeros(shape, np.float32)
