@@ -18,29 +18,12 @@ from ..typing import Int32, Int64, UInt8
 from .distinct import words_of
 from .files import ImageFiles
 from .images import REMEDY, BadImageError, read_image
-from .notes import printable
+from .notes import listed, printable
+from .row import SHORT, SourceImage
 from .subsets import chosen_rows
-
-SHORT = 16
-"""Hexadecimal digits of a short hash: two of a million images share one with a probability of 3e-8."""
 
 _LEAST_DIGITS = 8
 _VERSION = b"ncm-sources-1\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceImage:
-    """One row of a listing."""
-
-    content_hash: str
-    """sha256 of the file's bytes, 64 hexadecimal digits; the first ``SHORT`` are its short form."""
-    class_id: int
-    width: int
-    """As ``read`` returns it: EXIF rotation is applied."""
-    height: int
-    byte_size: int
-    where: str
-    """The file, for people; never part of a hash or of a data set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -215,6 +198,19 @@ class SourceListing:
             byte_sizes=self.byte_sizes[kept],
             positions=self.positions[kept],
         )
+
+    def with_classes(self, classes: ClassList) -> SourceListing:
+        """The same images under a class list of the same names: with a metaclass, or with learned tokens.
+
+        Raises:
+            InputError: the names are others, or stand in another order.
+        """
+        if classes.names != self.classes.names:
+            raise InputError(
+                f"The class list has the names {listed(classes.names)}; this listing has {listed(self.classes.names)}. "
+                "Give it to load_source (classes=), which finds each image's class in it."
+            )
+        return replace(self, classes=classes)
 
     def subset(self, per_class: int | Sequence[int], seed: int = 0) -> SourceListing:
         """Choose images of every class at random: k-shot, or a long tail with given counts.

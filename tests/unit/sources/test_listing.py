@@ -164,6 +164,14 @@ def test_classes_that_do_not_exist_are_refused(birds):
             birds.of_class(class_id)
 
 
+def test_the_class_list_can_gain_a_metaclass_and_tokens_and_no_other_names(birds):
+    classes = ClassList(names=birds.classes.names, meta_class="bird", tokens=("<a>", "<b>"))
+    assert birds.with_classes(classes).classes is classes
+    assert birds.with_classes(classes) == birds
+    with pytest.raises(InputError, match=r"has the names wren, robin; this listing has robin, wren\. Give it to load"):
+        birds.with_classes(ClassList.of(["wren", "robin"]))
+
+
 class TestParts:
     @pytest.fixture
     def many(self, write) -> SourceListing:
