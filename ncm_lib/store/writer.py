@@ -142,8 +142,10 @@ class DatasetWriter:
             data = encode_image(picture, record, self.manifest.image_format)
             files.append((self.path / record.file_name, data))
             records.append(dataclasses.replace(record, bytes=len(data)))
+        if not items:
+            return
+        self._changed = True
         with plain_errors(self.path):
-            self._changed = True
             self._place(files)
         self._log.append(records)
         self._done[[record.index for record in records]] = True

@@ -93,6 +93,37 @@ def test_a_damaged_log_loses_nothing_and_the_note_has_file_and_line(
     assert indices(data / "metadata.jsonl") == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("damage", "note"),
+    [
+        (lambda data: data[:-20], "metadata.jsonl line 4 is no complete JSON record"),
+        (lambda data: b"", "4 images had no line in the log"),
+        (lambda data: b"\0" * len(data), "metadata.jsonl line 1 holds"),
+        (lambda data: data[:700] + bytes(300) + data[1000:], "metadata.jsonl line 2 is no complete JSON record"),
+    ],
+)
+@pytest.mark.parametrize("log", ["gone", "empty"])
+def test_a_damaged_index_without_a_log_loses_nothing(
+    damage: Callable[[bytes], bytes], note: str, log: str, data: Path
+) -> None:
+    before = contents(data)
+    (data / "metadata-0.jsonl").unlink()
+    if log == "empty":
+        (data / "metadata-0.jsonl").touch()
+    (data / "metadata.jsonl").write_bytes(damage(before["metadata.jsonl"]))
+    missing, notes = run(data)
+    assert missing == []
+    assert note in notes
+    assert log == "gone" or "metadata-0.jsonl is empty" in notes
+    assert contents(data) == before
+    assert verify(data).ok
+
+
+def test_a_log_that_a_rank_left_empty_is_no_damage(data: Path) -> None:
+    (data / "metadata-7.jsonl").touch()
+    assert run(data) == ([], "")
+
+
 def test_the_line_after_a_torn_one_is_not_glued_to_it(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path, MANIFEST) as writer:
         writer.write_batch([item(0), item(1)])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ncm_lib.cli.main import main
 from ncm_lib.errors import InputError
 from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.writer import DatasetWriter
@@ -62,6 +63,19 @@ def test_the_second_process_fails_at_once_and_names_the_first_and_a_dead_one_is_
     assert (tmp_path / ".ncm-0.lock").exists()
     assert f"recovered the lock of process {holder.pid}" in enter(tmp_path)[0]
     assert not (tmp_path / ".ncm-0.lock").exists()
+
+
+def test_the_command_line_fails_at_once_and_names_the_holder(
+    holder: subprocess.Popen[str], tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    command = ["generate", "noisecutmix", "--model", str(tiny_folder), "--classes", "a,b", "--count", "2"]
+    assert main([*command, "--out", str(tmp_path), "--device", "cpu", "--break-lock"]) == 2
+    assert main(["verify", str(tmp_path), "--repair"]) == 2
+    assert main(["index", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.count(f"is being written by process {holder.pid} on host {socket.gethostname()}") == 3
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_one_process_cannot_open_a_folder_twice(tmp_path: Path) -> None:

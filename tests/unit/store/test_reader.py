@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,47 @@ def test_workers_load_batches(dataset: Any) -> None:
     batches = list(DataLoader(SyntheticDataset(dataset()), batch_size=3, num_workers=2))
     assert [tuple(images.shape) for images, _ in batches] == [(3, 3, 16, 16), (2, 3, 16, 16)]
     torch.testing.assert_close(torch.cat([labels for _, labels in batches]).sum(1), torch.ones(5))
+
+
+def test_workers_that_start_anew_get_the_data_set_by_pickle(dataset: Any) -> None:
+    data = SyntheticDataset(dataset())
+    loader = DataLoader(data, batch_size=5, num_workers=1, multiprocessing_context="spawn")
+    images, labels = next(iter(loader))
+    torch.testing.assert_close(images, torch.stack([data[index][0] for index in range(5)]))
+    torch.testing.assert_close(labels, torch.stack([data[index][1] for index in range(5)]))
+
+
+def test_records_are_a_sequence_that_stays_on_disk(dataset: Any, item: Any) -> None:
+    records = SyntheticDataset(dataset([4, 1, 3])).records
+    assert [record.index for record in records] == [1, 3, 4]
+    assert (records[-1].index, records[0].index, len(records)) == (4, 1, 3)
+    assert [record.index for record in records[1:]] == [3, 4]
+    assert [record.index for record in reversed(records)] == [4, 3, 1]
+    assert records[1] in records
+    assert records[1].weights == item(3)[0].weights
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            records[index]
+
+
+def test_a_sample_takes_a_few_bytes_in_memory_and_in_a_pickle(dataset: Any) -> None:
+    few = len(pickle.dumps(SyntheticDataset(dataset([0, 1], count=300))))
+    many = len(pickle.dumps(SyntheticDataset(dataset(count=300))))
+    assert (many - few) / 298 == pytest.approx(16, abs=1)
+
+
+@pytest.mark.parametrize("rewrite", ["in another order", "shorter", "gone"])
+def test_a_log_that_was_written_anew_is_told_instead_of_giving_another_sample(rewrite: str, dataset: Any) -> None:
+    path = dataset()
+    data = SyntheticDataset(path)
+    log = path / "metadata-0.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    if rewrite == "gone":
+        log.unlink()
+    else:
+        log.write_text("".join(lines[::-1] if rewrite == "in another order" else lines[:1]))
+    with pytest.raises(InputError, match=r"record of sample 4 is no longer where it was.*Open the data set again"):
+        data[4]
 
 
 def test_an_unfinished_data_set_gives_what_is_done(dataset: Any, item: Any) -> None:

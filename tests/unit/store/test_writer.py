@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from ncm_lib.errors import InputError
 from ncm_lib.store.images import decode_image, embedded_record
+from ncm_lib.store.lock import merging
 from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.record import Record
 from ncm_lib.store.writer import DatasetWriter
@@ -202,6 +204,61 @@ def test_ranks_share_a_folder_and_end_in_one_index(manifest: Any, item: Any, tmp
         second.write_batch([item(1), item(3)])
     assert indexed(path) == [0, 1, 2, 3, 4]
     assert [record.index for record in records(path / "metadata-1.jsonl")] == [1, 3]
+
+
+def stamps(path: Path) -> dict[Path, tuple[int, int]]:
+    return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in path.rglob("*") if file.is_file()}
+
+
+def test_a_run_with_nothing_to_do_writes_nothing(dataset: Any) -> None:
+    path = dataset()
+    before = stamps(path)
+    dataset()
+    assert stamps(path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("metadata.jsonl", None),
+        ("metadata.jsonl", lambda data: data[:-1]),
+        ("metadata.jsonl", lambda data: data + b"\n"),
+        ("metadata.jsonl", lambda data: data.replace(b'"seed": 9', b'"seed": 8')),
+        ("soft_labels.npy", None),
+        ("soft_labels.npy", lambda data: data[:-4]),
+        ("preview.png", None),
+    ],
+)
+def test_derived_files_that_are_gone_or_others_are_made_again_by_a_run_with_nothing_to_do(
+    name: str, damage: Any, dataset: Any
+) -> None:
+    path = dataset()
+    before = contents(path)
+    if damage is None:
+        (path / name).unlink()
+    else:
+        (path / name).write_bytes(damage(before[name]))
+        assert contents(path) != before
+    dataset()
+    assert contents(path) == before
+
+
+def test_a_rank_that_ends_waits_for_one_that_merges_so_that_the_index_misses_nothing(
+    manifest: Any, item: Any, tmp_path: Path
+) -> None:
+    first, second = (DatasetWriter(tmp_path, manifest(), rank=rank).__enter__() for rank in (0, 1))
+    first.write_batch([item(0)])
+    ending = threading.Thread(target=first.__exit__, args=(None, None, None))
+    with merging(tmp_path):
+        ending.start()
+        ending.join(0.3)
+        assert ending.is_alive()
+        second.write_batch([item(1)])
+    ending.join()
+    assert indexed(tmp_path) == [0, 1]
+    second.__exit__(None, None, None)
+    assert indexed(tmp_path) == [0, 1]
+    assert not list(tmp_path.glob(".ncm*"))
 
 
 def test_no_file_tells_where_or_by_whom_it_was_made(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
