@@ -37,6 +37,28 @@ def test_any_scheduler_and_denoise_gives_the_stock_graphs_latents(scheduler, den
     assert torch.equal(found["ours"], found["stock"])
 
 
+@pytest.mark.parametrize("cfg", [0.0, 1.0])
+def test_any_guidance_gives_the_stock_graphs_latents(cfg, run_graph):
+    found = latents(run_graph(Mixing(mask=box_mask(), count=2, cfg=cfg).ours().stock()).captured)
+    assert torch.equal(found["ours"], found["stock"])
+
+
+def video(mask: torch.Tensor) -> Mixing:
+    mix = Mixing("wan", mask=mask, count=2)
+    mix.latent = mix.given({"samples": torch.zeros(2, 16, 3, 8, 8)})
+    return mix
+
+
+def test_a_video_has_its_mask_in_every_frame(run_graph):
+    """Stock nodes do the same with one mask; they take several as those of the frames, and ours as the samples'."""
+    boxes = [box_mask(), box_mask(top=0, left=0, bottom=4, right=8)]
+    one, other = (latents(run_graph(video(mask).ours().stock()).captured) for mask in boxes)
+    assert torch.equal(one["ours"], one["stock"])
+    assert torch.equal(other["ours"], other["stock"])
+    both = latents(run_graph(video(torch.cat(boxes)).ours()).captured)["ours"]
+    assert torch.equal(both, torch.stack([one["ours"][0], other["ours"][1]]))
+
+
 @pytest.mark.parametrize("sampler_name", SAMPLERS)
 def test_a_mask_of_ones_gives_ksamplers_latents_bit_for_bit(sampler_name, run_graph):
     mix = Mixing(mask=torch.ones(1, 8, 8), count=2, sampler_name=sampler_name)

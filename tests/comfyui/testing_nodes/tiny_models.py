@@ -145,6 +145,24 @@ FAMILIES: dict[str, Family] = {
         text_model=comfy.text_encoders.flux.flux_clip(dtype_t5=torch.float32),
         text_configs={"clip_l_model_config": _clip(), "t5xxl_model_config": _T5},
     ),
+    # video: latents with frames; it borrows FLUX's text encoder, and its VAE does not fit
+    "wan": Family(
+        config=comfy.supported_models.WAN21_T2V,
+        model=comfy.model_base.WAN21,
+        unet={
+            "image_model": "wan2.1",
+            "model_type": "t2v",
+            "dim": 64,
+            "ffn_dim": 128,
+            "freq_dim": 64,
+            "text_dim": TEXT_WIDTH,
+            "num_heads": 2,
+            "num_layers": 1,
+        },
+        tokenizer=comfy.text_encoders.flux.FluxTokenizer,
+        text_model=comfy.text_encoders.flux.flux_clip(dtype_t5=torch.float32),
+        text_configs={"clip_l_model_config": _clip(), "t5xxl_model_config": _T5},
+    ),
 }
 
 

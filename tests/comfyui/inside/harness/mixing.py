@@ -9,6 +9,9 @@ from torch import Tensor
 
 from .graph import Graph, Link, Node
 
+# Of models as small as these, threads would mostly wait for each other.
+torch.set_num_threads(1)
+
 PROMPTS = ("a robin on a branch", "a red balloon", "blurry")
 
 
