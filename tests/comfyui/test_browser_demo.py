@@ -66,6 +66,8 @@ def take_picture(shown: Page | Locator, name: str) -> None:
 
 def test_the_demo_is_among_the_templates_and_runs_at_one_click(comfy_page, server):
     page = comfy_page.page
+    # ComfyUI's own templates are a package that is not installed here; frontends before 1.29 offer none without it
+    page.route("**/templates/index.json", lambda route: route.fulfill(json=[]))
     page.get_by_role("button", name="Templates").click()
     card = page.get_by_test_id("template-workflow-noisecutmix_demo")
     picture = card.locator("img").first

@@ -258,7 +258,8 @@ def node_titled(title: str, prompt: dict[str, Any]) -> str:
 @every_workflow
 def test_the_page_takes_all_of_it_and_without_complaint(name, workflow, conversions):
     conversion = conversions[name]
-    assert conversion.faulty == []
+    # newer frontends mark the loaders of models that are not there
+    assert set(conversion.faulty) <= set(STAND_INS)
     assert conversion.complaints == []
     assert {int(key): node["class_type"] for key, node in conversion.prompt.items()} == {
         node["id"]: node["type"] for node in nodes_of(workflow)
