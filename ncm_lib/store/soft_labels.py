@@ -16,7 +16,7 @@ from .log import parse_line
 from .manifest import Manifest
 from .record import Array
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_ROWS, _BLOCK_BYTES = 1000, 1 << 20
 
 
 class SoftLabelWriter:
@@ -57,7 +57,7 @@ class SoftLabelWriter:
 
 def block_rows(num_classes: int) -> int:
     """How many rows are handled at a time."""
-    return max(1, _BLOCK_BYTES // (4 * num_classes))
+    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (4 * num_classes)))
 
 
 def dense_labels(lines: Sequence[bytes], form: LineForm, num_classes: int) -> Float32[Array, "n c"]:
