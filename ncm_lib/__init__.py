@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .engine.generate import generate as generate
     from .engine.invert import invert as invert
     from .engine.load import load_model as load_model
+    from .engine.ray_run import generate_with_ray as generate_with_ray
     from .engine.settings import RenderSettings as RenderSettings
     from .engine.shards import Shard as Shard
     from .errors import InputError as InputError
@@ -70,6 +71,7 @@ _HOMES = {
     "export": "store.export",
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
+    "generate_with_ray": "engine.ray_run",
     "guide": "maths.mixing",
     "index": "store.index",
     "invert": "engine.invert",

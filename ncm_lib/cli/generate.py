@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, create_model
 
 from ..engine.settings import RenderSettings
 from ..methods import Method, NoiseCutMix
+from .ray_address import RayAddress
 from .sampling import Sampling, sample_count
 
 _FROM_FILES = {field.name for field in fields(Sampling)}
@@ -61,6 +63,11 @@ class Run:
     shard: str | None = None
     """I/N: make part I of N (counted from 0) of the data set; start the others with the same command and --out. Without
     it: what a launcher's variables say (RANK and WORLD_SIZE, SLURM's), else all of it."""
+    ray: RayAddress = None
+    """Let Ray's actors make it: on this machine, or with an ADDRESS (auto, host:port) on the cluster that runs there.
+    --out and a model's folder must be at the same path on all of its machines."""
+    ray_actors: int | None = None
+    """With --ray: how many actors, each with the model. Without it: one per GPU, or per machine where there is none."""
     dry_run: bool = False
     """Only say what would be made and what it would cost; one batch is tried, and nothing is written."""
     break_lock: bool = False
@@ -99,7 +106,7 @@ def run_generate(
     from transformers.utils import logging
 
     from ..engine.generate import generate
-    from ..engine.load import load_model
+    from ..engine.load import load_model, model_classes
     from ..engine.shards import Shard, device_of_environment, shard_of_environment
     from ..errors import InputError
     from ..plan.classes import ClassList
@@ -114,24 +121,31 @@ def run_generate(
         method = kind(classes=classes, **sampling.fields(classes, options))
         return method, sample_count(run.count, method.config())
 
+    classes = model_classes(run.model) if run.classes is None else ClassList.load(run.classes)
+    if classes is None:
+        raise InputError(
+            f"The model {run.model} does not list classes of its own; give --classes "
+            "(a JSON file, an image folder, or a,b,c)."
+        )
     # a bad config is told before a model loads
-    plan = planned(ClassList.load(run.classes)) if run.classes is not None else None
-    shard = shard_of_environment(os.environ) if run.shard is None else Shard.parse(run.shard)
-    model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
-    if plan is None:
-        if model.classes is None:
-            raise InputError(
-                f"The model {run.model} does not list classes of its own; give --classes "
-                "(a JSON file, an image folder, or a,b,c)."
-            )
-        plan = planned(model.classes)
-    method, count = plan
-    if run.dry_run:
-        return dry_run(method, model, run, count, render, shard)
+    method, count = planned(classes)
+    shard = Shard() if run.ray is not None else shard_of_environment(os.environ)
+    if run.shard is not None:
+        if run.ray is not None:
+            raise InputError(f"--ray and --shard {run.shard} do not go together: Ray shares the work out itself.")
+        shard = Shard.parse(run.shard)
+    if run.ray is not None and not run.dry_run:
+        from ..engine.ray_run import generate_with_ray
+
+        where = {"device": run.device, "dtype": run.dtype, "address": run.ray, "actors": run.ray_actors}
+        make = partial(generate_with_ray, method, run.model, **where)
+    else:
+        model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
+        if run.dry_run:
+            return dry_run(method, model, run, count, render, shard)
+        make = partial(generate, method, model, shard=shard)
     with ProgressBar() as bar:
-        summary = generate(
-            method,
-            model,
+        summary = make(
             out=run.out,
             count=count,
             seed=run.seed,
@@ -140,7 +154,6 @@ def run_generate(
             image_format=run.image_format,
             save_masks=run.save_masks,
             break_lock=run.break_lock,
-            shard=shard,
             on_progress=bar,
         )
     if shard.count > 1:

@@ -76,8 +76,24 @@ def load_model(source: str | Path, *, device: str | None = None, dtype: str | No
         dtype=weights,
         fingerprint=fingerprint(folder),
         defaults=_defaults(folder),
-        classes=ClassList.load(folder / "classes.json") if (folder / "classes.json").is_file() else None,
+        classes=_classes(folder),
     )
+
+
+def model_classes(source: str | Path) -> ClassList | None:
+    """The classes that a model was made for, without loading its weights; None where its folder lists none.
+
+    Args:
+        source: as in ``load_model``.
+
+    Raises:
+        InputError: there is no such model.
+
+    Example:
+        >>> len(model_classes("demo"))
+        10
+    """
+    return _classes(_folder(str(source)))
 
 
 def demo_folder() -> Path:
@@ -177,6 +193,10 @@ def _stable_diffusion_1(folder: Path, device: torch.device, dtype: torch.dtype) 
 
 # diffusers pipeline class -> the family's name, and what builds its adapter
 _FAMILIES = {"StableDiffusionPipeline": ("SD 1.x", _stable_diffusion_1)}
+
+
+def _classes(folder: Path) -> ClassList | None:
+    return ClassList.load(folder / "classes.json") if (folder / "classes.json").is_file() else None
 
 
 def _defaults(folder: Path) -> ModelDefaults:
