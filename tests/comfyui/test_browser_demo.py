@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from .test_workflows import FOLDER
+from .test_workflows import FOLDER, empty_cache
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -65,6 +65,7 @@ def take_picture(shown: Page | Locator, name: str) -> None:
 
 
 def test_the_demo_is_among_the_templates_and_runs_at_one_click(comfy_page, server):
+    empty_cache(server)
     page = comfy_page.page
     # ComfyUI's own templates are a package that is not installed here; frontends before 1.29 offer none without it
     page.route("**/templates/index.json", lambda route: route.fulfill(json=[]))

@@ -20,6 +20,9 @@ import ncm_lib as ncm
 from ncm_lib.store.layout import mask_name
 from ncm_lib.store.manifest import Manifest
 
+from .inside.harness.graph import Graph
+from .server import Server
+
 FOLDER = Path(__file__).parents[2] / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 NOTES = {"Note", "MarkdownNote"}
@@ -248,6 +251,13 @@ def with_stand_ins(prompt: dict[str, Any], family: str) -> dict[str, Any]:
     return prompt
 
 
+def empty_cache(server: Server) -> None:
+    """Make ComfyUI forget what it has computed: it keeps what the last graph needed, and this one needs nothing."""
+    graph = Graph()
+    graph.add("PreviewImage", images=graph.add("EmptyImage", width=8, height=8, batch_size=1, color=0)[0])
+    server.run(graph)
+
+
 def node_titled(title: str, prompt: dict[str, Any]) -> str:
     """The id of the node with a title."""
     (found,) = [key for key, node in prompt.items() if node["_meta"]["title"] == title]
@@ -279,6 +289,7 @@ def runs(conversions, server) -> Callable[[str], tuple[dict[str, Any], dict[str,
         prompt = conversions[name].copy()
         if family := FAMILIES.get(name):
             prompt = with_stand_ins(prompt, family)
+        empty_cache(server)
         return prompt, server.run(prompt, seconds=300)
 
     return run
