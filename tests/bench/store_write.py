@@ -91,8 +91,8 @@ def measure(base: Path, size: int) -> None:
     data_set, careful, bare = (1000 * statistics.median(seconds[name]) for name in ("data set", "one by one", "bare"))
     pairs = [a / b for a, b in zip(seconds["data set"], seconds["one by one"], strict=True)]
     print(
-        f"{size} px, ms per image: data set {data_set:.2f}, one by one {careful:.2f}, bare {bare:.2f}; ratio to one by one "
-        f"{data_set / careful:.2f} (median of pairs {statistics.median(pairs):.2f}), to bare {data_set / bare:.2f}",
+        f"{size} px, ms per image: data set {data_set:.2f}, one by one {careful:.2f}, bare {bare:.2f}; ratio to one by "
+        f"one {data_set / careful:.2f} (median of pairs {statistics.median(pairs):.2f}), to bare {data_set / bare:.2f}",
         flush=True,
     )
 
