@@ -4,8 +4,8 @@
 
 Both sides take the same model (an SD 1.5 of 64 channels with random weights), prompts, binary mask and steps. Times are
 of pairs that take turns in one process; their ratio is the median of the pairs' ratios, with a bootstrap's 95 %
-interval. Memory is the peak in a fresh process while it samples: the process's own pages, and torch's tensors without
-the weights. The ComfyUI is the one that the tests use (tests/comfyui/installation.py), and Linux is needed.
+interval. Memory is the peak in a fresh process while it samples: the whole process, and torch's tensors without the
+weights. The ComfyUI is the one that the tests use (tests/comfyui/installation.py), and Linux is needed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
 SIDES = ("ours", "stock")
+# glibc then gives back at once what is freed; else two runs of the same program differ by a tenth.
+STRICT_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=40, help="timed pairs")
-    parser.add_argument("--processes", type=int, default=5, help="fresh processes of each side, for memory")
+    parser.add_argument("--processes", type=int, default=3, help="fresh processes of each side, for memory")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--worker", choices=["time", *SIDES], help=argparse.SUPPRESS)
@@ -74,9 +76,12 @@ def run_worker(args: argparse.Namespace, what: str) -> dict[str, Any]:
     spec.loader.exec_module(module)
     comfyui = module.installation()
     options = [f"--{name}={getattr(args, name)}" for name in ("pairs", "steps", "threads")]
+    environment = comfyui.environment() | {"OMP_NUM_THREADS": str(args.threads)}
+    if what in SIDES:
+        environment |= STRICT_MALLOC
     run = subprocess.run(
         [comfyui.python, __file__, "--worker", what, *options], cwd=comfyui.checkout, check=False, text=True,
-        env=comfyui.environment() | {"OMP_NUM_THREADS": str(args.threads)}, capture_output=True,
+        env=environment, capture_output=True,
     )  # fmt: skip
     if run.returncode:
         sys.exit(f"The process inside ComfyUI failed:\n{run.stderr[-4000:]}")
@@ -164,9 +169,8 @@ def take_memory(sample: Callable[[], Any]) -> dict[str, float]:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     sample()
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    status = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines) if " kB" in value}
-    # without the pages of libraries, which come and go with what else the machine does
-    return {"process": (status["VmHWM"] - status["RssFile"]) / 1000, "tensors": tensor_peak(sample)}
+    (peak,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return {"process": peak / 1000, "tensors": tensor_peak(sample)}
 
 
 def tensor_peak(sample: Callable[[], Any]) -> float:
