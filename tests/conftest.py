@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from ncm_lib.engine.load import Model
 
 # Nothing here may look for a model on the network.
@@ -77,3 +80,15 @@ def tiny_model(tiny_folder: Path) -> Model:
     from ncm_lib import load_model
 
     return load_model(tiny_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium that reaches no other machine; one for all, since Playwright starts once per process."""
+    from .comfyui.browser import chromium, started
+
+    executable = chromium()
+    if executable is None:
+        pytest.skip("No Chromium was found on the search path, and NCM_CHROMIUM names none.")
+    with started(executable) as browser:
+        yield browser

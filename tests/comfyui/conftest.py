@@ -43,18 +43,6 @@ def server(comfyui: Installation, tmp_path_factory: pytest.TempPathFactory) -> I
         yield server
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    from .browser import chromium, started
-
-    executable = chromium()
-    if executable is None:
-        pytest.skip("No Chromium was found on the search path, and NCM_CHROMIUM names none.")
-    with started(executable) as browser:
-        yield browser
-
-
 @pytest.fixture
 def comfy_page(server: Server, browser: Browser) -> Iterator[ComfyPage]:
     """A fresh tab with ComfyUI's page in it."""

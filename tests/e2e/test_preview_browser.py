@@ -69,18 +69,6 @@ def records(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium that reaches no other machine."""
-    from ..comfyui.browser import chromium, started
-
-    executable = chromium()
-    if executable is None:
-        pytest.skip("No Chromium was found on the search path, and NCM_CHROMIUM names none.")
-    with started(executable) as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, root: Path) -> Iterator[Page]:
     """The page in a fresh tab; whatever it complains of fails the test."""
