@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ..errors import InputError
 from ..typing import Float32
 from .images import decode_image
-from .layout import safe_join
+from .layout import ImageFormat, image_name
 from .ledger import Ledger
 from .manifest import Manifest
 from .records import Records
@@ -50,6 +50,7 @@ class SyntheticDataset(Dataset[tuple[Any, Tensor]]):
         manifest = Manifest.read(self.path)
         ledger = Ledger.read(self.path, manifest)
         self.classes = manifest.classes
+        self._image_format: ImageFormat = manifest.image_format
         self.records = Records(ledger)
         self._transform = image_to_tensor if transform is None else transform
         if not self.records:
@@ -66,7 +67,8 @@ class SyntheticDataset(Dataset[tuple[Any, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Float32[Tensor, " c"]]:
         record = self.records[index]
-        path = safe_join(self.path, record.file_name)
+        # from the number, not from the record's text: no other name is a sample's
+        path = self.path / image_name(record.index, self._image_format)
         try:
             data = path.read_bytes()
         except OSError as error:

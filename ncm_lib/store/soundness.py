@@ -1,4 +1,7 @@
-"""Whether a sample's files are what they should be: the checks that resuming, verifying and repairing share."""
+"""Whether a sample's files are what they should be: the checks that resuming, verifying and repairing share.
+
+They are for samples that a scan has found: it knows no names but the format's own, and follows no symlink.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .images import checked_record, decode_image, decode_mask, embedded_record, is_binary, mask_sha256
-from .layout import image_name, safe_join
+from .layout import image_name
 from .line_form import LineForm
 from .record import Record
 
@@ -23,7 +26,7 @@ def sound_record(root: Path, index: int, form: LineForm) -> tuple[Record, tuple[
         OSError: the file cannot be read.
     """
     name = image_name(index, form.manifest.image_format)
-    data = safe_join(root, name).read_bytes()
+    data = (root / name).read_bytes()
     size = decode_image(data, name).size
     width, height = (form.manifest.render.get(side) for side in ("width", "height"))
     if type(width) is int and type(height) is int and size != (width, height):
@@ -34,7 +37,7 @@ def sound_record(root: Path, index: int, form: LineForm) -> tuple[Record, tuple[
 def whole_record(root: Path, index: int, form: LineForm) -> Record:
     """As ``sound_record``, but quick: the pixels are not decoded (``images.checked_record``)."""
     name = image_name(index, form.manifest.image_format)
-    return _belonging(checked_record(safe_join(root, name).read_bytes(), name), index, name, form)
+    return _belonging(checked_record((root / name).read_bytes(), name), index, name, form)
 
 
 def check_mask(root: Path, record: Record) -> None:
@@ -47,7 +50,7 @@ def check_mask(root: Path, record: Record) -> None:
     name = record.mask_file_name
     if name is None:
         return
-    mask = decode_mask(safe_join(root, name).read_bytes(), name)
+    mask = decode_mask((root / name).read_bytes(), name)
     mean = float(mask.mean(dtype=np.float64))
     # 8 bits round each cell by at most half a step
     if abs(mean - record.weights[0]) > (1e-6 if is_binary(mask) else 0.5 / 255 + 1e-6):

@@ -25,6 +25,7 @@ from ncm_lib.store.record import Record
 MEASURE = """
 import sys, time
 from pathlib import Path
+import pyarrow.parquet, pandas  # what a table needs is not the samples' memory
 import ncm_lib as ncm
 
 def status(name):

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from ncm_lib.store.index import index
+from ncm_lib.store.repair import repair
+
 READ = """
 import json, sys
 import datasets
@@ -29,7 +32,14 @@ def test_hugging_face_datasets_reads_images_and_records_beside_all_derived_files
     unfinished = tmp_path / "unfinished"
     dataset([3, 1]).rename(unfinished)
     finished = dataset()
-    (finished / "failures.jsonl").write_text('{"index": 9, "reason": "x", "sub_seeds": [], "rank": 0}\n')
+    (finished / "failures.jsonl").write_text('{"index": 9, "reason": "x", "seeds": [], "kept": false}\n')
+    # a damaged image that was moved aside, and the table that ncm index writes
+    (finished / "images/000/00000002.png").write_bytes(b"\x89PNG")
+    repair(finished)
+    dataset()
+    assert (finished / "damaged/images/000/00000002.png").is_file()
+    index(finished)
+    assert (finished / "index.parquet").is_file()
     offline = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     command = [sys.executable, "-c", READ, str(finished), str(unfinished)]
     run = subprocess.run(command, env=os.environ | offline, capture_output=True, text=True, check=False)
@@ -38,6 +48,6 @@ def test_hugging_face_datasets_reads_images_and_records_beside_all_derived_files
         read = json.loads(line)
         assert "mask" in read["columns"]
         assert [row["index"] for row in read["rows"]] == indices
-        for row, record in zip(read["rows"], (item(index)[0] for index in indices), strict=True):
+        for row, record in zip(read["rows"], (item(sample)[0] for sample in indices), strict=True):
             assert (row["class_ids"], row["weights"]) == (list(record.class_ids), list(record.weights))
             assert (row["box"], row["size"]) == (list(record.box or ()), [16, 16])
