@@ -150,16 +150,29 @@ def test_its_links_join_the_slots_that_name_them(workflow):
     assert sorted(named) == sorted(link[0] for link in workflow["links"])
 
 
+def check_slots(node: dict[str, Any], schema: dict[str, Any]) -> None:
+    """A node's inputs and outputs are those that its schema has."""
+    inputs = {name: kind for name, (kind, _) in inputs_of(schema).items()}
+    assert {slot["name"]: slot["type"] for slot in node["inputs"]} == inputs
+    outputs = [(slot["name"], slot["type"]) for slot in node["outputs"]]
+    assert outputs == list(zip(schema["output_name"], schema["output"], strict=True))
+
+
+def check_values(node: dict[str, Any], schema: dict[str, Any]) -> None:
+    """A node's values are legal, or models that it names, and its seeds are fixed."""
+    models = {model["name"] for model in node["properties"].get("models", [])}
+    for (widget, kind, options), value in zip(widgets_of(schema), node.get("widgets_values", []), strict=True):
+        where = f"{node['type']}: {widget} = {value!r}"
+        assert is_legal(value, kind, options) or value in models, where
+        assert widget != CONTROL or value == "fixed", where
+
+
 @pytest.mark.slow
 @every_workflow
 def test_every_node_and_slot_that_it_names_exists(workflow, server):
     schemas = server.get("/object_info")
     for node in nodes_of(workflow):
-        schema = schemas[node["type"]]
-        inputs = {name: kind for name, (kind, _) in inputs_of(schema).items()}
-        assert {slot["name"]: slot["type"] for slot in node["inputs"]} == inputs
-        outputs = [(slot["name"], slot["type"]) for slot in node["outputs"]]
-        assert outputs == list(zip(schema["output_name"], schema["output"], strict=True))
+        check_slots(node, schemas[node["type"]])
 
 
 @pytest.mark.slow
@@ -167,12 +180,7 @@ def test_every_node_and_slot_that_it_names_exists(workflow, server):
 def test_its_values_are_legal_and_its_seeds_are_fixed(workflow, server):
     schemas = server.get("/object_info")
     for node in nodes_of(workflow):
-        models = {model["name"] for model in node["properties"].get("models", [])}
-        widgets = widgets_of(schemas[node["type"]])
-        for (widget, kind, options), value in zip(widgets, node.get("widgets_values", []), strict=True):
-            where = f"{node['type']}: {widget} = {value!r}"
-            assert is_legal(value, kind, options) or value in models, where
-            assert widget != CONTROL or value == "fixed", where
+        check_values(node, schemas[node["type"]])
 
 
 @every_workflow
