@@ -62,6 +62,17 @@ def test_the_wheel_holds_the_library_and_the_demo_model_and_nothing_else(wheel):
 
 
 @pytest.mark.slow
+def test_an_editable_install_puts_no_folder_beside_the_library_that_would_hide_it(tmp_path):
+    build = "import sys, hatchling.build; print(hatchling.build.build_editable(sys.argv[1]))"
+    run = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(tmp_path / run.stdout.split()[-1]) as archive:
+        folders = {name.partition("/")[0] for name in archive.namelist() if "/" in name}
+    assert folders == {f"noisecutmix-{PROJECT['version']}.dist-info"}
+
+
+@pytest.mark.slow
 def test_the_wheel_is_small_enough_for_any_package_index(wheel):
     assert wheel.stat().st_size < 20e6
 
