@@ -99,6 +99,7 @@ def reconstruct_latents(
     *,
     num_inference_steps: int,
     spacing: InversionSpacing = "trailing",
+    on_step: Callable[[int], None] | None = None,
 ) -> Float32[Tensor, "n c h w"]:
     """Denoise inversions by DDIM on the same grid, without guidance: how well ``invert_latents`` is undone."""
     scheduler = make_scheduler(family.scheduler, "ddim", spacing=spacing)
@@ -113,6 +114,7 @@ def reconstruct_latents(
         guidance_scale=1.0,
         num_inference_steps=num_inference_steps,
         generators=[torch.Generator() for _ in range(count)],
+        on_step=on_step,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..sources.listing import SourceListing
-from ..sources.pool import HEAD, InversionPool, PoolHead, class_file
+from ..sources.pool import HEAD, InversionPool, PoolHead, class_file, open_tensors
 from ..store.disk import plain_errors, replace_bytes
 from ..store.lock import FolderLock
 from ..typing import Float32
-from .inversion import InversionSpacing, invert_latents, psnr, reconstruct_latents
+from .generate import Progress
+from .inversion import InversionSpacing, inverse_scheduler, invert_latents, psnr, reconstruct_latents
 from .load import Model
 
 
@@ -50,7 +52,7 @@ def invert(
     width: int | None = None,
     batch_size: int = 8,
     measure: bool = True,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Inverted:
     """Invert real images into a pool that Diff-II starts from, or those that are missing from it.
 
@@ -69,7 +71,7 @@ def invert(
         width: image width in pixels.
         batch_size: images per model call.
         measure: also denoise every inversion and keep its PSNR; doubles the time.
-        on_progress: called with the numbers of finished images and of all.
+        on_progress: called from this thread after every step and every finished batch.
 
     Returns:
         Counts, and the medians of what was measured.
@@ -77,6 +79,10 @@ def invert(
     Raises:
         InputError: bad arguments, another pool in ``out``, a model that is not inverted, or an unreadable image.
     """
+    try:
+        inverse_scheduler(model.family.scheduler, timestep_spacing)
+    except InputError as error:
+        raise InputError(f"The model {model.name} ({type(model.family).__name__}) is not inverted. {error}") from error
     size = _size(model, height, width)
     if num_inference_steps < 1 or batch_size < 1:
         raise InputError(
@@ -96,29 +102,32 @@ def invert(
         dtype=str(model.dtype).removeprefix("torch."),
     )
     prompts = class_prompts(images.classes, prompt)
+    with torch.inference_mode():
+        # one that is too long is told before anything is made
+        for text in prompts:
+            model.family.encode([text])
     with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     lock.acquire()
     try:
         _settle(folder, head)
-        made = done = 0
+        skipped = sum(len(_names(folder, row).intersection(images.hashes_of(row))) for row in range(len(prompts)))
+        line = _Line(count=len(images), skipped=skipped, on_progress=on_progress)
         for class_id, text in enumerate(prompts):
             wanted = images.hashes_of(class_id)
             latents, metrics = _there(folder, class_id)
             missing = [content for content in wanted if content not in latents]
-            done += len(wanted) - len(missing)
             for start in range(0, len(missing), batch_size):
                 part = missing[start : start + batch_size]
                 pixels = torch.stack([_fitted(images.read(content), size) for content in part])
-                inverted, quality = _invert_batch(model, pixels, text, head, measure=measure)
+                inverted, quality = _invert_batch(model, pixels, text, head, measure=measure, on_share=line.tell)
                 for row, content in enumerate(part):
                     latents[content] = inverted[row]
                     metrics |= {content: quality[row]} if quality else {}
                 _write_part(folder, class_id, {content: latents[content] for content in part}, metrics, part)
-                made, done = made + len(part), done + len(part)
-                if on_progress is not None:
-                    on_progress(done, len(images))
+                line.made += len(part)
+                line.tell(0.0)
             # the pool is what the source has now: an image that was taken out of it is not planned with again
             kept = {content: latents[content] for content in wanted}
             _merge(folder, class_id, kept, {content: metrics[content] for content in wanted if content in metrics})
@@ -127,11 +136,35 @@ def invert(
     measured = list(InversionPool(folder).metrics().values())
     return Inverted(
         path=folder,
-        made=made,
-        skipped=len(images) - made,
+        made=line.made,
+        skipped=skipped,
         psnr=_median([entry["psnr"] for entry in measured]),
         psnr_autoencoder=_median([entry["psnr_autoencoder"] for entry in measured]),
     )
+
+
+@dataclass(kw_only=True)
+class _Line:
+    """Where the run is, told to whoever watches."""
+
+    count: int
+    skipped: int
+    on_progress: Callable[[Progress], None] | None
+    made: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def tell(self, images: float) -> None:
+        """Tell of so many images' worth of work beside the finished ones."""
+        if self.on_progress is not None:
+            self.on_progress(
+                Progress(
+                    done=self.skipped + self.made,
+                    count=self.count,
+                    made=self.made,
+                    seconds=time.monotonic() - self.started,
+                    fraction=min((self.made + images) / max(self.count - self.skipped, 1), 1.0),
+                )
+            )
 
 
 def _size(model: Model, height: int | None, width: int | None) -> tuple[int, int]:
@@ -164,15 +197,36 @@ def _settle(folder: Path, head: PoolHead) -> None:
 
 @torch.inference_mode()
 def _invert_batch(
-    model: Model, pixels: Float32[Tensor, "n 3 height width"], prompt: str, head: PoolHead, *, measure: bool
+    model: Model,
+    pixels: Float32[Tensor, "n 3 height width"],
+    prompt: str,
+    head: PoolHead,
+    *,
+    measure: bool,
+    on_share: Callable[[float], None],
 ) -> tuple[Tensor, list[dict[str, float]]]:
     family, steps, spacing = model.family, head.num_inference_steps, head.timestep_spacing
+    images_per_step = len(pixels) / (steps * (1 + measure))
     conditioning = torch.stack(family.encode([prompt]) * len(pixels))
     latents = family.encode_images(pixels)
-    inverted = invert_latents(family, latents, conditioning, num_inference_steps=steps, spacing=spacing)
+    inverted = invert_latents(
+        family,
+        latents,
+        conditioning,
+        num_inference_steps=steps,
+        spacing=spacing,
+        on_step=lambda step: on_share(step * images_per_step),
+    )
     if not measure:
         return inverted.cpu(), []
-    again = reconstruct_latents(family, inverted, conditioning, num_inference_steps=steps, spacing=spacing)
+    again = reconstruct_latents(
+        family,
+        inverted,
+        conditioning,
+        num_inference_steps=steps,
+        spacing=spacing,
+        on_step=lambda step: on_share((steps + step) * images_per_step),
+    )
     both = psnr(pixels, family.decode(again).cpu()), psnr(pixels, family.decode(latents).cpu())
     return inverted.cpu(), [{"psnr": one, "psnr_autoencoder": other} for one, other in zip(*both, strict=True)]
 
@@ -207,10 +261,18 @@ def _there(folder: Path, class_id: int) -> tuple[dict[str, Tensor], dict[str, di
     return latents, metrics
 
 
-def _metrics_of(file: Path) -> dict[str, dict[str, float]]:
-    from safetensors import safe_open
+def _names(folder: Path, class_id: int) -> set[str]:
+    """Content hashes of what is there of a class."""
+    names: set[str] = set()
+    for file in (folder / class_file(class_id), *_parts(folder, class_id)):
+        if file.is_file():
+            with open_tensors(file) as handle:
+                names.update(handle.keys())
+    return names
 
-    with safe_open(file, framework="pt") as handle:
+
+def _metrics_of(file: Path) -> dict[str, dict[str, float]]:
+    with open_tensors(file) as handle:
         return json.loads((handle.metadata() or {}).get("metrics", "{}"))
 
 

@@ -85,7 +85,7 @@ class InversionPool:
         images: list[tuple[str, ...]] = []
         for class_id in range(len(self.head.classes)):
             file = self.path / class_file(class_id)
-            handle = _opened(file)
+            handle = open_tensors(file)
             names = tuple(sorted(handle.keys()))
             self._files.update(dict.fromkeys(names, handle))
             images.append(names)
@@ -95,6 +95,10 @@ class InversionPool:
     def classes(self) -> ClassList:
         """The classes that the images were inverted under."""
         return self.head.class_list
+
+    def __reduce__(self) -> tuple[type[InversionPool], tuple[Path]]:
+        """Pickled by its place: a process elsewhere opens the same files."""
+        return InversionPool, (self.path.absolute(),)
 
     def latent(self, content_hash: str) -> Float32[Tensor, "c h w"]:
         """The inversion of an image: noise of about unit variance that denoises to it.
@@ -125,7 +129,12 @@ def _metrics(handles: Iterable[Any]) -> Iterable[tuple[str, dict[str, float]]]:
         yield from json.loads(metadata.get("metrics", "{}")).items()
 
 
-def _opened(file: Path) -> Any:
+def open_tensors(file: Path) -> Any:
+    """Open a safetensors file of a pool without reading its tensors.
+
+    Raises:
+        InputError: it is missing or damaged; the message says which, and what to do.
+    """
     try:
         return safe_open(file, framework="pt")
     except FileNotFoundError as error:

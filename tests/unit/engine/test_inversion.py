@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -119,10 +121,16 @@ def test_a_pool_holds_every_image_by_content_with_its_measured_round_trip(tiny_m
     seen = []
     done = invert(
         tiny_model, images, out=tmp_path / "pool", num_inference_steps=4, batch_size=2,
-        on_progress=lambda *counts: seen.append(counts),
+        on_progress=seen.append,
     )  # fmt: skip
     assert (done.made, done.skipped) == (7, 0)
-    assert seen == [(2, 7), (4, 7), (5, 7), (7, 7)]
+    assert list(dict.fromkeys((progress.made, progress.done, progress.count) for progress in seen)) == [
+        (made, made, 7) for made in (0, 2, 4, 5, 7)
+    ]
+    # 4 steps there and 4 back per batch, and its end
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == pytest.approx(sorted(fractions))
+    assert (len(fractions), fractions[0], fractions[-1]) == (4 * 9, pytest.approx(0.25 / 7), 1.0)
     pool = InversionPool(tmp_path / "pool")
     assert pool.classes == images.classes
     assert pool.listing.images == (images.hashes_of(0), images.hashes_of(1))
@@ -147,8 +155,8 @@ def test_a_run_that_was_cut_short_goes_on_and_gives_the_same_files(tiny_model, i
     class Stop(Exception):
         pass
 
-    def stop(done, total):
-        if done == 4:
+    def stop(progress):
+        if progress.done == 4:
             raise Stop
 
     options = {"num_inference_steps": 3, "batch_size": 2}
@@ -156,7 +164,11 @@ def test_a_run_that_was_cut_short_goes_on_and_gives_the_same_files(tiny_model, i
         invert(tiny_model, images, out=tmp_path / "cut", **options, on_progress=stop)
     with pytest.raises(InputError, match="the inversion was cut short"):
         InversionPool(tmp_path / "cut")
-    assert invert(tiny_model, images, out=tmp_path / "cut", **options).made == 3
+    seen = []
+    again = invert(tiny_model, images, out=tmp_path / "cut", **options, on_progress=seen.append)
+    assert (again.made, again.skipped) == (3, 4)
+    # what was there before is no work of this run
+    assert (seen[0].done, seen[0].made, seen[0].fraction) == (4, 0, pytest.approx(1 / 6 / 3))
     invert(tiny_model, images, out=tmp_path / "whole", **options)
     for file in (tmp_path / "whole").iterdir():
         assert file.read_bytes() == (tmp_path / "cut" / file.name).read_bytes(), file.name
@@ -175,6 +187,24 @@ def test_another_pool_in_the_folder_is_refused_field_by_field(tiny_model, images
         invert(tiny_model, images, out=tmp_path / "pool", num_inference_steps=3)
 
 
+def test_a_model_that_is_not_inverted_is_refused_by_name_before_anything_is_written(tiny_model, images, tmp_path):
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    family = dataclasses.replace(tiny_model.family, scheduler=FlowMatchEulerDiscreteScheduler())
+    with pytest.raises(
+        InputError, match=r"tiny-sd \(StableDiffusion1\) is not inverted\. .* Flow models \(SD 3, FLUX\)"
+    ):
+        invert(dataclasses.replace(tiny_model, family=family), images, out=tmp_path / "pool")
+    own = make_scheduler(tiny_model.family.scheduler, "ddim")
+    own.register_to_config(prediction_type="sample")
+    family = dataclasses.replace(tiny_model.family, scheduler=own)
+    with pytest.raises(InputError, match="predicts 'sample'"):
+        invert(dataclasses.replace(tiny_model, family=family), images, out=tmp_path / "pool")
+    with pytest.raises(InputError, match="the text encoder reads 32; the end would be cut off"):
+        invert(tiny_model, images, out=tmp_path / "pool", prompt="a very " * 40 + "{class}")
+    assert not (tmp_path / "pool").exists()
+
+
 def test_a_folder_of_something_else_is_refused(tiny_model, images, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"neither empty nor a pool of inversions \(it holds notes.txt\)"):
@@ -191,6 +221,16 @@ def test_a_damaged_pool_is_named_in_one_line(tiny_model, images, tmp_path):
     (tmp_path / "pool.json").write_text(json.dumps({"format": "ncm-pool-2"}))
     with pytest.raises(InputError, match="not a pool's head of format ncm-pool-1"):
         InversionPool(tmp_path)
+
+
+def test_a_pool_goes_to_another_process_by_its_place(tiny_model, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invert(tiny_model, images, out="pool", num_inference_steps=2, measure=False)
+    look_up = InversionPool("pool").latent
+    there = pickle.dumps(look_up)
+    monkeypatch.chdir("/")
+    content = images.hashes_of(0)[0]
+    assert torch.equal(pickle.loads(there)(content), look_up(content))  # noqa: S301
 
 
 def sample(**start):
