@@ -1,24 +1,31 @@
-"""Loading a model: the embedded demo, a diffusers folder, or a hub id."""
+"""Loading a model: the embedded demo, a diffusers folder, a single file, or a hub id."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
 
 from ..errors import InputError
 from ..plan.classes import ClassList
-from .families import Family, StableDiffusion1
+from .add_ons import add_embeddings, add_lora
+from .families import Family
+from .families.registry import Kind
 from .fingerprint import fingerprint
+from .load_file import load_single_file
+from .load_folder import INDEX, kind_of, load_parts, read_index
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_PICKLES = {".ckpt", ".bin", ".pt", ".pth"}
+_LEGAL = (
+    "legal: demo, a folder in diffusers' layout (with model_index.json), a .safetensors file, or a hub id such as "
+    "owner/name"
+)
 
 
 class ModelDefaults(BaseModel):
@@ -27,7 +34,8 @@ class ModelDefaults(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     guidance_scale: float = Field(default=7.5, ge=0, allow_inf_nan=False)
-    """7.5 is NoiseCutMix 4.3's value for SD 1.5."""
+    """Where the file does not say it: 7.5 for SD 1.x (NoiseCutMix 4.3) and 2.x, 5 for SDXL, 7 for SD 3, 3.5 for
+    FLUX.1 dev, and 1, that is none, for schnell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +52,34 @@ class Model:
     """The classes that the model was made for, where its folder lists them (``classes.json``)."""
 
 
-def load_model(source: str | Path, *, device: str | None = None, dtype: str | None = None) -> Model:
+def load_model(
+    source: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    config: str | Path | None = None,
+    lora: Mapping[str, float | int] | None = None,
+    embeddings: Mapping[str, str | Path] | None = None,
+) -> Model:
     """Load a model for generation.
 
     Args:
-        source: "demo" (the embedded model), a folder in diffusers' layout, or a hub id such as "owner/name". Weights
-            must be safetensors. Families: SD 1.x.
+        source: "demo" (the embedded model), a folder in diffusers' layout, a .safetensors file, or a hub id such as
+            "owner/name". Weights must be safetensors. Families: SD 1.x and 2.x, SDXL, SD 3 and 3.5, FLUX.1.
         device: "cpu", "cuda", "cuda:1", "mps"; None takes the best one there is.
         dtype: "float32", "bfloat16" or "float16" (or fp32, bf16, fp16); None is float16 on CUDA, else float32.
+        config: for a single file: a folder in diffusers' layout, or a hub id, that says what the file holds. Its JSON
+            files and tokenizers are enough.
+        lora: LoRA files and their scales, such as ``{"style.safetensors": 0.8}``; they are added to the weights.
+        embeddings: textual inversions: token and file, such as ``{"<cat-toy>": "cat-toy.safetensors"}``. A prompt with
+            the token then means what the file has learned.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
-        InputError: there is no such model, it is of a family that is not supported, a component is missing, or the
-            device or dtype is not to be had.
+        InputError: there is no such model, it is of a family that is not supported, a component is missing or damaged,
+            an add-on does not fit, or the device or dtype is not to be had.
 
     Example:
         >>> model = load_model("demo", device="cpu")
@@ -67,15 +88,20 @@ def load_model(source: str | Path, *, device: str | None = None, dtype: str | No
     """
     target = _device(device)
     weights = _dtype(dtype, target)
-    folder = _folder(str(source))
-    build_family = _family_of(folder)
+    single = _single_file(str(source), config)
+    folder = _folder(str(source)) if single is None else _folder(str(config))
+    kind = kind_of(folder)
+    parts = load_parts(folder, kind, weights) if single is None else load_single_file(single, folder, kind, weights)
+    add_lora(kind, parts, lora or {})
+    add_embeddings(kind, parts, embeddings or {})
+    family = _family(kind, folder, parts, target, weights)
     return Model(
-        name=folder.name,
-        family=build_family(folder, target, weights),
+        name=folder.name if single is None else single.stem,
+        family=family,
         device=target,
         dtype=weights,
-        fingerprint=fingerprint(folder),
-        defaults=_defaults(folder),
+        fingerprint=fingerprint(folder, single=single, lora=lora or {}, embeddings=embeddings or {}),
+        defaults=_defaults(folder, family),
         classes=_classes(folder),
     )
 
@@ -96,6 +122,22 @@ def model_classes(source: str | Path) -> ClassList | None:
     return _classes(_folder(str(source)))
 
 
+def model_fingerprint(source: str | Path) -> str:
+    """The fingerprint of a model, without loading its weights.
+
+    Args:
+        source: as in ``load_model``.
+
+    Raises:
+        InputError: there is no such model.
+
+    Example:
+        >>> model_fingerprint("demo") == load_model("demo", device="cpu").fingerprint
+        True
+    """
+    return fingerprint(_folder(str(source)))
+
+
 def demo_folder() -> Path:
     """Where the embedded demo model lies: inside an installed package, or in ``ckpts/demo`` of a clone."""
     package = Path(__file__).resolve().parent.parent
@@ -105,108 +147,78 @@ def demo_folder() -> Path:
     raise InputError("The embedded demo model is missing from this installation; install the package again.")
 
 
+def _single_file(source: str, config: str | Path | None) -> Path | None:
+    """The checkpoint, where the source is one file."""
+    path = Path(source).expanduser()
+    if source == "demo" or path.is_dir() or not (path.is_file() or path.suffix in {".safetensors", *_PICKLES}):
+        if config is not None:
+            raise InputError(f"config is {str(config)!r}, but {source} is no single file; leave config out.")
+        return None
+    if path.suffix in _PICKLES:
+        raise InputError(
+            f"{source} is a pickle, which can run code when it is read, so it is not. Convert it once where you trust "
+            "it, for example diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), and give "
+            "the folder."
+        )
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
+    if config is None:
+        raise InputError(
+            f"{source} is a single file; give config= as well: a folder in diffusers' layout (its JSON files and "
+            "tokenizers are enough) or a hub id of the model that it was made from, such as "
+            "stable-diffusion-v1-5/stable-diffusion-v1-5."
+        )
+    return path
+
+
 def _folder(source: str) -> Path:
     if source == "demo":
         return demo_folder()
     path = Path(source).expanduser()
-    legal = "legal: demo, a folder in diffusers' layout (with model_index.json), or a hub id such as owner/name"
     if path.is_dir():
-        if not (path / "model_index.json").is_file():
-            raise InputError(f"The folder {source} has no model_index.json, so it is no diffusers model; {legal}.")
+        if not (path / INDEX).is_file():
+            raise InputError(f"The folder {source} has no {INDEX}, so it is no diffusers model; {_LEGAL}.")
         return path
-    if path.is_file() or path.suffix in {".ckpt", ".safetensors", ".bin", ".pt", ".pth"}:
-        raise InputError(
-            f"{source} is a single file; {legal}. Convert a checkpoint once with diffusers: "
-            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)."
-        )
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"There is no model at {source!r}; {legal}.")
+        raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.json", "*/*.json", "*/*.txt", "*/*.safetensors"]
+    patterns = ["*.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"]
     try:
         return Path(snapshot_download(source, allow_patterns=patterns))
     except Exception as error:  # the hub client raises its own, requests' and the OS's errors
         raise InputError(
             f"There is no folder {source!r}, and the hub gave no model of that id "
-            f"({type(error).__name__}: {error}); {legal}."
+            f"({type(error).__name__}: {error}); {_LEGAL}."
         ) from error
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    file = folder / "model_index.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{file} is not readable as JSON ({error}); a download may have stopped half-way.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds a {type(content).__name__}, not the object that diffusers writes.")
-    return content
-
-
-def _family_of(folder: Path) -> Callable[[Path, torch.device, torch.dtype], Family]:
-    kind = _index(folder).get("_class_name")
-    if kind not in _FAMILIES:
-        known = ", ".join(f"{name} ({pipeline})" for pipeline, (name, _) in _FAMILIES.items())
-        raise InputError(f"{folder} holds a {kind}; families that can be loaded: {known}.")
-    return _FAMILIES[kind][1]
-
-
-def _stable_diffusion_1(folder: Path, device: torch.device, dtype: torch.dtype) -> StableDiffusion1:
-    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
-        if not (folder / part).is_dir():
-            raise InputError(f"The model in {folder} has no {part!r} folder; a download may have stopped half-way.")
-    for part in ("unet", "vae", "text_encoder"):
-        if not list((folder / part).glob("*.safetensors")):
-            raise InputError(
-                f"{folder / part} has no .safetensors file. Pickled weights (.bin, .ckpt) are not read, because a "
-                "pickle can run code; load them once where you trust them and save with safe_serialization=True."
-            )
-    import diffusers
-    from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    scheduler_kind: Any = getattr(diffusers, _index(folder).get("scheduler", [None, ""])[1], None)
-    if not (isinstance(scheduler_kind, type) and issubclass(scheduler_kind, SchedulerMixin)):
-        raise InputError(f"{folder / 'model_index.json'} names no scheduler class of diffusers.")
-    weights: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", **weights)
-        unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet", **weights)
-        vae: Any = AutoencoderKL.from_pretrained(folder / "vae", **weights)
-        scheduler: Any = scheduler_kind.from_pretrained(folder / "scheduler", local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"The model in {folder} could not be loaded: {error}") from error
-    for part in (text_encoder, unet, vae):
-        part.to(device).eval().requires_grad_(False)
-    return StableDiffusion1(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        unet=unet,
-        vae=vae,
-        scheduler=scheduler,
-        device=device,
-        dtype=dtype,
-    )
-
-
-# diffusers pipeline class -> the family's name, and what builds its adapter
-_FAMILIES = {"StableDiffusionPipeline": ("SD 1.x", _stable_diffusion_1)}
+def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Family:
+    """The adapter around the components, on their device."""
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module):
+            # SDXL's autoencoder overflows in half precision, and its config says so
+            upcast = name == "vae" and dtype == torch.float16 and part.config.get("force_upcast")
+            part.to(device, torch.float32 if upcast else dtype).eval().requires_grad_(False)
+    index = read_index(folder)
+    settings = {field: index[entry] for field, entry in kind.settings.items() if entry in index}
+    return kind.adapter(**parts, **settings, device=device, dtype=dtype)
 
 
 def _classes(folder: Path) -> ClassList | None:
     return ClassList.load(folder / "classes.json") if (folder / "classes.json").is_file() else None
 
 
-def _defaults(folder: Path) -> ModelDefaults:
+def _defaults(folder: Path, family: Family) -> ModelDefaults:
     file = folder / "ncm.json"
+    own = ModelDefaults(guidance_scale=family.default_guidance)
     if not file.is_file():
-        return ModelDefaults()
+        return own
     try:
-        return ModelDefaults.model_validate_json(file.read_bytes())
+        defaults = ModelDefaults.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise InputError(f"{file} is not a file of model defaults: {error}") from error
+    return defaults if "guidance_scale" in defaults.model_fields_set else own
 
 
 def _device(name: str | None) -> torch.device:
