@@ -11,23 +11,24 @@ from torch import Tensor
 
 from ..maths.mixing import guide, mix_predictions
 from ..typing import Float32
+from .conditioning import Conditioning, choose, concatenate
 from .families import Family
-from .schedulers import Scheduler
+from .schedulers import Scheduler, begin, noised, scaled_input, scaled_noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyConditions:
     """The first stage of two-stage denoising (Diff-II): other conditions in the first steps of each sample."""
 
-    conditions: Sequence[Tensor]
-    """K tensors [N, tokens, width]."""
+    conditions: Sequence[Conditioning]
+    """K batches of N rows."""
     steps: Sequence[int]
     """How many of the first steps, per sample."""
 
-    def at(self, step: int, later: Sequence[Tensor]) -> list[Tensor]:
+    def at(self, step: int, later: Sequence[Conditioning]) -> list[Conditioning]:
         """The conditions of one step."""
-        first_stage = torch.tensor([step < steps for steps in self.steps], device=later[0].device)[:, None, None]
-        return [torch.where(first_stage, early, late) for early, late in zip(self.conditions, later, strict=True)]
+        first_stage = [step < steps for steps in self.steps]
+        return [choose(first_stage, early, late) for early, late in zip(self.conditions, later, strict=True)]
 
 
 def early_steps(fraction: float | int, num_inference_steps: int) -> int:
@@ -41,49 +42,58 @@ def denoise(
     family: Family,
     scheduler: Scheduler,
     noise: Float32[Tensor, "n c h w"],
-    conditions: Sequence[Tensor],
+    conditions: Sequence[Conditioning],
     masks: Sequence[Float32[Tensor, "n 1 h w"]],
     *,
     early: EarlyConditions | None = None,
-    unconditional: Tensor | None,
+    unconditional: Conditioning | None,
     guidance_scale: float,
     num_inference_steps: int,
     generators: Sequence[torch.Generator],
+    images: Float32[Tensor, "n c h w"] | None = None,
+    first_step: int = 0,
     on_step: Callable[[int], None] | None = None,
 ) -> Float32[Tensor, "n c h w"]:
     """Denoise N samples, each under K conditions mixed by K masks.
 
-    Every step makes **one** model call of (K+1)*N rows, or K*N where ``guidance_scale`` is 1: the unconditional
-    prediction does not depend on the mask, so one row of it per sample is exact.
+    Every step makes **one** model call of (K+1)*N rows, or K*N where there is no ``unconditional``: its prediction does
+    not depend on the mask, so one row of it per sample is exact. Nothing in a step waits for the device.
 
     Args:
         family: the model.
         scheduler: fresh, of the model's noise schedule; its state is used up.
         noise: unit-variance noise, on the model's device.
-        conditions: K tensors [N, tokens, width], of ``family.encode``.
+        conditions: K batches of N rows, of ``family.encode``.
         masks: K masks that sum to one per cell.
         early: what takes the conditions' place in each sample's first steps.
-        unconditional: [N, tokens, width] of the negative prompt; None without guidance.
+        unconditional: N rows of the negative prompt; None without guidance, or where it is embedded in the model.
         guidance_scale: g of classifier-free guidance.
         num_inference_steps: steps, at least 1.
         generators: one per sample (CPU), for schedulers that draw noise: sample k of N equals sample k alone.
-        on_step: called with the number of finished steps.
+        images: latents of images to start from, which get ``noise`` at the level of ``first_step``; None starts from
+            noise alone.
+        first_step: how many of the first steps are left out.
+        on_step: called with the number of finished steps, left-out ones included.
 
     Returns:
         The final latents.
     """
-    scheduler.set_timesteps(num_inference_steps, device=noise.device)
-    latents = noise * scheduler.init_noise_sigma
+    family.set_timesteps(scheduler, num_inference_steps, *noise.shape[-2:])
+    first = first_step * scheduler.order
+    begin(scheduler, first)
+    latents = scaled_noise(scheduler, noise) if images is None else noised(scheduler, images, noise, first)
+    # schedulers do their arithmetic on the CPU; only the model needs the timesteps on its device
+    timesteps = scheduler.timesteps.to(noise.device)
     branches = len(conditions) + (unconditional is not None)
-    conditioning = torch.empty(0)
+    conditioning: Conditioning = {}
     takes_generator = "generator" in scheduler.step.__code__.co_varnames
     extra = {"generator": list(generators)} if takes_generator else {}
-    for step, timestep in enumerate(scheduler.timesteps):
-        if step == 0 or (early is not None and step in early.steps):
+    for step, timestep in enumerate(scheduler.timesteps[first:], first):
+        if step == first or (early is not None and step in early.steps):
             now = conditions if early is None else early.at(step, conditions)
-            conditioning = torch.cat([*now] if unconditional is None else [unconditional, *now])
-        rows = scheduler.scale_model_input(latents, timestep).repeat(branches, 1, 1, 1)
-        predictions = family.predict(rows, timestep, conditioning).chunk(branches)
+            conditioning = concatenate([*now] if unconditional is None else [unconditional, *now])
+        rows = scaled_input(scheduler, latents, timestep).repeat(branches, 1, 1, 1)
+        predictions = family.predict(rows, timesteps[step], conditioning).chunk(branches)
         # Eq. 1, NoiseCutMix: e = M_1 e_1 + ... + M_K e_K
         mixed = mix_predictions(predictions[-len(conditions) :], masks)
         if unconditional is not None:

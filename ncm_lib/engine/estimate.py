@@ -20,6 +20,7 @@ from ..store.images import Picture, encode_image, encode_mask, mask_sha256
 from ..store.layout import mask_name
 from ..store.manifest import Manifest
 from ..store.record import Record
+from .conditioning import stack
 from .families import Family
 from .load import Model
 from .memory import is_out_of_memory, release_memory
@@ -136,7 +137,7 @@ def estimate(
     seconds_to_encode = time.perf_counter() - started
     return Estimate(
         calls=calls,
-        rows_per_call=len(samples[0].conditions) + (renderer.settings.guidance_scale != 1.0),
+        rows_per_call=len(samples[0].conditions) + renderer.guided,
         row_flops=row_flops,
         decode_flops=decode_flops,
         batch_shape=len(samples),
@@ -160,7 +161,7 @@ def count_flops(model: Model, latent_size: tuple[int, int], prompt: str = "") ->
     family = model.family
     latent = torch.zeros(1, family.latent_channels, *latent_size, device=model.device)
     with torch.no_grad():
-        conditioning = torch.stack(family.encode([prompt]))
+        conditioning = stack(family.encode([prompt]))
     timestep = torch.tensor(500, device=model.device)
     return _counted(lambda: family.predict(latent, timestep, conditioning)), _counted(lambda: family.decode(latent))
 
@@ -182,7 +183,7 @@ def _calls(family: Family, settings: ResolvedSettings, steps: int) -> int:
     scheduler = make_scheduler(
         family.scheduler, settings.scheduler, spacing=settings.timestep_spacing, final_sigma=settings.final_sigma
     )
-    scheduler.set_timesteps(steps)
+    family.set_timesteps(scheduler, steps, settings.height // family.latent_cell, settings.width // family.latent_cell)
     # second-order schedulers call the model twice in a step
     return len(scheduler.timesteps)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..typing import Float32
+from .conditioning import Conditioning
 from .denoise import denoise
 from .families import Family
 from .schedulers import Scheduler, make_scheduler
@@ -53,7 +54,7 @@ def inverse_scheduler(own: Scheduler, spacing: InversionSpacing) -> Scheduler:
 def invert_latents(
     family: Family,
     latents: Float32[Tensor, "n c h w"],
-    conditioning: Tensor,
+    conditioning: Conditioning,
     *,
     num_inference_steps: int,
     spacing: InversionSpacing = "trailing",
@@ -67,7 +68,7 @@ def invert_latents(
     Args:
         family: the model.
         latents: of ``family.encode_images``.
-        conditioning: [n, tokens, width], the prompt of each image's class.
+        conditioning: n rows, the prompt of each image's class.
         num_inference_steps: more steps invert more exactly, time grows in proportion.
         spacing: "trailing" ends at the noisiest level; "leading" is the published code's.
         on_step: called with the number of finished steps.
@@ -95,7 +96,7 @@ def invert_latents(
 def reconstruct_latents(
     family: Family,
     inverted: Float32[Tensor, "n c h w"],
-    conditioning: Tensor,
+    conditioning: Conditioning,
     *,
     num_inference_steps: int,
     spacing: InversionSpacing = "trailing",

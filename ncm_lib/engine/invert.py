@@ -21,6 +21,7 @@ from ..sources.pool import HEAD, InversionPool, PoolHead, class_file, open_tenso
 from ..store.disk import plain_errors, replace_bytes
 from ..store.lock import FolderLock
 from ..typing import Float32
+from .conditioning import stack
 from .generate import Progress
 from .inversion import InversionSpacing, inverse_scheduler, invert_latents, psnr, reconstruct_latents
 from .load import Model
@@ -207,7 +208,7 @@ def _invert_batch(
 ) -> tuple[Tensor, list[dict[str, float]]]:
     family, steps, spacing = model.family, head.num_inference_steps, head.timestep_spacing
     images_per_step = len(pixels) / (steps * (1 + measure))
-    conditioning = torch.stack(family.encode([prompt]) * len(pixels))
+    conditioning = stack([*family.encode([prompt])] * len(pixels))
     latents = family.encode_images(pixels)
     inverted = invert_latents(
         family,

@@ -157,8 +157,8 @@ def _single_file(source: str, config: str | Path | None) -> Path | None:
     if path.suffix in _PICKLES:
         raise InputError(
             f"{source} is a pickle, which can run code when it is read, so it is not. Convert it once where you trust "
-            "it, for example diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), and give "
-            "the folder."
+            "it, such as by diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), and give "
+            "that folder."
         )
     if path.suffix != ".safetensors" or not path.is_file():
         raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
@@ -195,11 +195,11 @@ def _folder(source: str) -> Path:
 
 def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Family:
     """The adapter around the components, on their device."""
+    # SDXL's autoencoder overflows in half precision, and its config says so
+    upcast = dtype == torch.float16 and parts["vae"].config.get("force_upcast")
     for name, part in parts.items():
         if isinstance(part, torch.nn.Module):
-            # SDXL's autoencoder overflows in half precision, and its config says so
-            upcast = name == "vae" and dtype == torch.float16 and part.config.get("force_upcast")
-            part.to(device, torch.float32 if upcast else dtype).eval().requires_grad_(False)
+            part.to(device, torch.float32 if upcast and name == "vae" else dtype).eval().requires_grad_(False)
     index = read_index(folder)
     settings = {field: index[entry] for field, entry in kind.settings.items() if entry in index}
     return kind.adapter(**parts, **settings, device=device, dtype=dtype)

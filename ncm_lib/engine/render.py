@@ -13,9 +13,10 @@ from ..errors import InputError
 from ..maths.rng import uniforms
 from ..plan.planes import mask_planes
 from ..plan.sample import Sample
+from .conditioning import Conditioning, stack
 from .denoise import EarlyConditions, denoise, early_steps
 from .load import Model
-from .schedulers import fresh, make_scheduler, resolve_spacing
+from .schedulers import fresh, make_scheduler, resolve_name, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
 from .starts import Inversion, start_latents
 
@@ -43,13 +44,20 @@ class Renderer:
             spacing=self.settings.timestep_spacing,
             final_sigma=self.settings.final_sigma,
         )
-        self._embeddings: dict[str, Tensor] = {}
+        self._family = model.family.with_guidance(self.settings.guidance_scale)
+        self._embeddings: dict[str, Conditioning] = {}
+        self._negative: Conditioning | None = None
 
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of a latent, in cells."""
         cell = self.model.family.latent_cell
         return self.settings.height // cell, self.settings.width // cell
+
+    @property
+    def guided(self) -> bool:
+        """Whether each sample has a row of the negative prompt."""
+        return self._family.guidance == "classifier-free" and self.settings.guidance_scale != 1.0
 
     def learn_prompts(self, prompts: Iterable[str]) -> None:
         """Encode the prompts that are not yet in the cache; InputError where one is too long for the model."""
@@ -78,11 +86,11 @@ class Renderer:
         planes = torch.stack([mask_planes(sample.mask, height, width) for sample in samples])
         device = self.model.device
         conditions = [
-            torch.stack([self._embeddings[prompt.prompt] for prompt in column])
+            stack([self._embeddings[prompt.prompt] for prompt in column])
             for column in zip(*(sample.conditions for sample in samples), strict=True)
         ]
         return denoise(
-            self.model.family,
+            self._family,
             fresh(self._scheduler),
             noise.to(device),
             conditions,
@@ -115,15 +123,16 @@ class Renderer:
         ]
         self.learn_prompts([prompt for row in prompts for prompt in row])
         columns = zip(*prompts, strict=True)
-        conditions = [torch.stack([self._embeddings[prompt] for prompt in column]) for column in columns]
+        conditions = [stack([self._embeddings[prompt] for prompt in column]) for column in columns]
         return EarlyConditions(conditions=conditions, steps=steps)
 
-    def _unconditional(self, count: int) -> Tensor | None:
-        if self.settings.guidance_scale == 1.0:
+    def _unconditional(self, count: int) -> Conditioning | None:
+        if not self.guided:
             return None
-        negative = self.settings.negative_prompt
-        self.learn_prompts([negative])
-        return torch.stack([self._embeddings[negative]] * count)
+        if self._negative is None:
+            with torch.inference_mode():
+                self._negative = self._family.encode_negative(self.settings.negative_prompt)
+        return stack([self._negative] * count)
 
 
 def _step_generator(seed: int) -> torch.Generator:
@@ -140,7 +149,7 @@ def resolve_settings(
     family = model.family
     height = settings.height or family.default_size
     width = settings.width or family.default_size
-    multiple = family.latent_cell
+    multiple = family.size_multiple
     for name, side in (("height", height), ("width", width)):
         if side % multiple:
             below = max(side // multiple, 1) * multiple
@@ -148,8 +157,17 @@ def resolve_settings(
                 f"The image {name} is {side}; this model makes multiples of {multiple}: "
                 f"take {below} or {below + multiple}."
             )
-    scheduler = default_scheduler if settings.scheduler == "auto" else settings.scheduler
     guidance = model.defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+    if family.guidance == "none" and guidance != 1.0:
+        raise InputError(
+            f"guidance_scale is {guidance}; this model is distilled to run without guidance: leave it out, or take 1."
+        )
+    if family.guidance != "classifier-free" and settings.negative_prompt:
+        raise InputError(
+            f"negative_prompt is {settings.negative_prompt!r}; this model's guidance is distilled and has no branch "
+            "for it: leave it out."
+        )
+    scheduler = resolve_name(settings.scheduler, default_scheduler, family.scheduler)
     return ResolvedSettings(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=guidance,

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ncm_lib import InputError, load_model
 from ncm_lib.engine.fingerprint import fingerprint
@@ -66,7 +67,7 @@ def test_model_defaults_come_from_the_folder(tiny_folder, tmp_path):
     [
         ("no-such-model", "There is no model at 'no-such-model'"),
         ("/no/such/place", "There is no model at"),
-        ("weights.ckpt", "is a single file"),
+        ("no/such/weights.safetensors", "There is no model at"),
     ],
 )
 def test_a_source_that_is_nothing_names_what_is_legal(source, part):
@@ -82,8 +83,8 @@ def test_a_folder_without_an_index_is_refused(tmp_path):
 
 
 def test_a_model_of_another_family_is_named(tmp_path):
-    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    with pytest.raises(InputError, match=r"holds a FluxPipeline; families that can be loaded: SD 1\.x"):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "KandinskyPipeline"}')
+    with pytest.raises(InputError, match=r"holds a KandinskyPipeline; families that can be loaded: SD 1\.x .*FLUX\.1"):
         load_model(tmp_path)
 
 
@@ -117,11 +118,57 @@ def test_pickled_weights_are_refused_with_the_way_out(tiny_folder, tmp_path):
         load_model(copy)
 
 
-def test_a_cut_off_weight_file_is_one_message(tiny_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [(1000, "has no header of safetensors"), (-1, "has [0-9]+ bytes and its header says [0-9]+; a download may have")],
+)
+def test_a_cut_off_weight_file_is_named(tiny_folder, tmp_path, kept, message):
     copy = copy_of(tiny_folder, tmp_path)
     file = copy / "unet" / "diffusion_pytorch_model.safetensors"
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(InputError, match="could not be loaded"):
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(InputError, match=rf"unet/diffusion_pytorch_model\.safetensors {message}"):
+        load_model(copy)
+
+
+def test_a_missing_shard_is_named(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    load_model(copy).family.unet.save_pretrained(copy / "unet", max_shard_size="200KB")
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink(missing_ok=True)
+    shards = sorted((copy / "unet").glob("*-of-*.safetensors"))
+    assert len(shards) > 2
+    assert load_model(copy).family.latent_channels == 4
+    shards[1].unlink()
+    with pytest.raises(InputError, match=rf"index\.json names {shards[1].name}, which is not there; a download may"):
+        load_model(copy)
+
+
+def test_quantised_weights_are_refused(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    file = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    save_file(tensors | {"conv": torch.zeros(2, dtype=torch.float8_e4m3fn)}, file)
+    with pytest.raises(
+        InputError, match=r"vae/diffusion_pytorch_model\.safetensors holds weights of F8_E4M3; legal: F16"
+    ):
+        load_model(copy)
+
+
+def test_a_folder_of_half_precision_files_alone_loads(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    for file in list(copy.glob("*/*.safetensors")):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    whole, half = load_model(tiny_folder, device="cpu"), load_model(copy, device="cpu")
+    assert torch.equal(whole.family.unet.conv_in.weight, half.family.unet.conv_in.weight)
+
+
+def test_a_scheduler_of_the_other_kind_is_refused(tiny_folder, tmp_path):
+    copy = copy_of(tiny_folder, tmp_path)
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(
+        json.dumps(index | {"scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]})
+    )
+    (copy / "scheduler" / "scheduler_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"a model of SD 1\.x and 2\.x has one with discrete noise levels"):
         load_model(copy)
 
 
@@ -142,3 +189,15 @@ def test_an_unknown_device_or_dtype_names_those_there_are():
 
 def test_the_embedded_model_is_found():
     assert (demo_folder() / "unet" / "diffusion_pytorch_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["old.ckpt", "weights.bin", "weights.pt"])
+def test_a_pickled_checkpoint_is_refused_with_the_way_to_convert_it(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x80\x02.")
+    with pytest.raises(InputError, match=r"is a pickle, which can run code.*from_single_file\(FILE\)\.save_pretrained"):
+        load_model(tmp_path / name)
+
+
+def test_a_config_without_a_single_file_is_refused(tiny_folder):
+    with pytest.raises(InputError, match="is no single file; leave config out"):
+        load_model(tiny_folder, config=tiny_folder)
