@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..engine.settings import RenderSettings
 from ..methods import NoiseCutMix
+from .classes import Classes
 from .generate import Run, run_generate
 
 
@@ -29,6 +30,7 @@ class Demo:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        # whole boxes of middling size: most pictures show two garments
         run = Run(model="demo", out=self.out, count=self.count, seed=self.seed)
-        return run_generate(NoiseCutMix, {"placement": "inside", "alpha": 4.0}, run, RenderSettings())
+        # whole boxes of middling size: most pictures show two garments
+        method = NoiseCutMix(classes=Classes().of("demo"), placement="inside", alpha=4.0)
+        return run_generate(method, run, RenderSettings(), count=self.count)

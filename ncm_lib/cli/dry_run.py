@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engine.denoise import early_steps
 from ..engine.estimate import Estimate, estimate
 from ..engine.generate import settled
 from ..engine.load import Model
 from ..engine.render import Renderer
 from ..engine.settings import RenderSettings
 from ..engine.shards import Shard
+from ..engine.starts import Inversion
 from ..errors import InputError
 from ..maths.resize import area_resize
 from ..methods import Method
 from ..plan.classes import ClassList
 from ..plan.planes import mask_planes
-from ..plan.sample import FullMask, Sample
+from ..plan.sample import FullMask, PlanTable, Sample
 from ..plan.summary import QUANTILES, PlanSummary, summarise
 from ..store.disk import is_temp, plain_errors
 from ..store.layout import MANIFEST
@@ -35,13 +37,21 @@ _COLUMNS = 14
 _SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", "lost+found"}
 
 
-def dry_run(method: Method, model: Model, run: Run, count: int, render: RenderSettings, shard: Shard) -> int:
+def dry_run(
+    method: Method,
+    model: Model,
+    run: Run,
+    count: int,
+    render: RenderSettings,
+    shard: Shard,
+    inversion: Inversion | None = None,
+) -> int:
     """Print the plan and the estimate of its cost; nothing is written. The exit code.
 
     Raises:
         InputError: what the run itself would refuse.
     """
-    renderer = Renderer(model, render, default_scheduler=method.default_scheduler)
+    renderer = Renderer(model, render, default_scheduler=method.default_scheduler, inversion=inversion)
     method, manifest = settled(
         method,
         renderer,
@@ -53,14 +63,15 @@ def dry_run(method: Method, model: Model, run: Run, count: int, render: RenderSe
     )
     missing = _missing(run.out, manifest)
     own = sum(shard.owns(index, batch_shape=manifest.batch_shape) for index in missing)
-    summary = summarise(method.plan(0, min(count, _SUMMARISED)), len(method.classes))
-    _show(["dry run: nothing is written", "", *_data_set(manifest, run.out, len(missing)), *_plan(manifest, summary)])
+    table = method.plan(0, min(count, _SUMMARISED))
+    plan = [*_plan(manifest, summarise(table, len(method.classes))), *_stages(table, render.num_inference_steps), ""]
+    _show(["dry run: nothing is written", "", *_data_set(manifest, run.out, len(missing)), *plan])
     _show(_samples(list(method.plan(0, min(count, _SHOWN))), method.classes, renderer.latent_size))
     if shard.count > 1:
         _show([_row("shard", f"{shard}: {own} of the missing samples are its own")])
     if own:
         print("trying one batch ...", file=sys.stderr)
-        cost = estimate(method, manifest, model, render, save_masks=run.save_masks)
+        cost = estimate(method, manifest, model, render, save_masks=run.save_masks, inversion=inversion)
         _show(_cost(cost, manifest, f"{model.device} in {renderer.settings.dtype}", own, run.out))
     return 0
 
@@ -87,7 +98,22 @@ def _plan(manifest: Manifest, summary: PlanSummary) -> list[str]:
         for low, share in enumerate(map(float, summary.histogram)):
             bar = "#" * round(40 * share)
             lines.append(_row("", f"{low / 10:.1f} to {(low + 1) / 10:.1f} {share:6.1%} {bar}").rstrip())
-    return [*lines, ""]
+    return lines
+
+
+def _stages(table: PlanTable, steps: int) -> list[str]:
+    """Where samples start, and what their first steps have, if not noise and the prompt."""
+    lines: list[str] = []
+    if table.circles is not None:
+        noise = int((table.circles.pairs[:, 0] < 0).sum())
+        text = f"{len(table) - noise} between two inverted images"
+        lines.append(_row("starts", text + (f", {noise} from noise (classes with one image)" if noise else "")))
+    if table.early is not None:
+        suffixes = len(table.early.prompts) // len(table.prompts)
+        lines.append(
+            _row("suffixes", f"{suffixes}, in the first {early_steps(table.early.fraction, steps)} of {steps} steps")
+        )
+    return lines
 
 
 def _samples(samples: Sequence[Sample], classes: ClassList, latent_size: tuple[int, int]) -> list[str]:

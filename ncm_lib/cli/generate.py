@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -14,24 +14,25 @@ import tyro
 from pydantic import BaseModel, create_model
 
 from ..engine.settings import RenderSettings
+from ..engine.starts import Inversion
 from ..methods import Method, NoiseCutMix
+from .classes import Classes
+from .quiet import quiet
 from .ray_address import RayAddress
 from .sampling import Sampling, sample_count
 
-_FROM_FILES = {field.name for field in fields(Sampling)}
 
-
-def options_of(kind: type[Method]) -> type[BaseModel]:
-    """The method's own config fields as a model: all but what one run fills in (classes, seed, grid) or files give."""
+def options_of(kind: type[Method], given: Collection[str]) -> type[BaseModel]:
+    """The method's own config fields as a model: all but what one run fills in (classes, seed, grid) ``given``."""
     own: dict[str, Any] = {
         name: (field.annotation, field)
         for name, field in kind.model_fields.items()
-        if name not in Method.model_fields.keys() | _FROM_FILES
+        if name not in {*Method.model_fields, *given}
     }
     return create_model(f"{kind.__name__}Options", __config__=kind.model_config, __doc__=kind.__doc__, **own)
 
 
-NoiseCutMixOptions = options_of(NoiseCutMix)
+NoiseCutMixOptions = options_of(NoiseCutMix, {field.name for field in fields(Sampling)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +44,7 @@ class Run:
     out: Path
     """Folder of the data set; continued where it is unfinished."""
     count: int | None = None
-    """How many images the data set is to have. Without it: the sum of the class counts (--data)."""
-    classes: str | None = None
-    """JSON file, image folder, or names a,b,c. Without it: the classes that the model's own folder lists."""
-    meta_class: str | None = None
-    """What the classes are kinds of (bird, aircraft): fills {metaclass} of the prompt."""
+    """How many images the data set is to have. Without it: one round of the class counts (--data) or of the pool."""
     seed: int = 0
     """Sample i depends on the seed and on i alone."""
     batch_size: int | None = None
@@ -86,49 +83,30 @@ class GenerateNoiseCutMix:
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
+    classes: Annotated[Classes, tyro.conf.arg(name="")] = Classes()  # noqa: RUF009
     method: Annotated[NoiseCutMixOptions, tyro.conf.arg(name="")] = NoiseCutMixOptions()  # pyright: ignore[reportInvalidTypeForm]  # noqa: RUF009
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()  # noqa: RUF009
     render: Annotated[RenderSettings, tyro.conf.arg(name="")] = RenderSettings()  # noqa: RUF009
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        return run_generate(NoiseCutMix, dict(self.method), self.run, self.render, self.sampling)
+        classes = self.classes.of(self.run.model)
+        method = NoiseCutMix(classes=classes, **self.sampling.fields(classes, dict(self.method)))
+        return run_generate(method, self.run, self.render, count=sample_count(self.run.count, method.config()))
 
 
 def run_generate(
-    kind: Callable[..., Method],
-    options: dict[str, Any],
-    run: Run,
-    render: RenderSettings,
-    sampling: Sampling = Sampling(),  # noqa: B008, frozen
+    method: Method, run: Run, render: RenderSettings, *, count: int, inversion: Inversion | None = None
 ) -> int:
-    """Load, plan, generate with a progress bar, and say where everything is; or only say what would be made."""
-    from transformers.utils import logging
-
+    """Load, generate with a progress bar, and say where everything is; or only say what would be made."""
     from ..engine.generate import generate
-    from ..engine.load import load_model, model_classes
+    from ..engine.load import load_model
     from ..engine.shards import Shard, device_of_environment, shard_of_environment
     from ..errors import InputError
-    from ..plan.classes import ClassList
     from .dry_run import dry_run
     from .progress import ProgressBar
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-    def planned(classes: ClassList) -> tuple[Method, int]:
-        classes = with_meta_class(classes, run.meta_class)
-        method = kind(classes=classes, **sampling.fields(classes, options))
-        return method, sample_count(run.count, method.config())
-
-    classes = model_classes(run.model) if run.classes is None else ClassList.load(run.classes)
-    if classes is None:
-        raise InputError(
-            f"The model {run.model} does not list classes of its own; give --classes "
-            "(a JSON file, an image folder, or a,b,c)."
-        )
-    # a bad config is told before a model loads
-    method, count = planned(classes)
+    quiet()
     shard = Shard() if run.ray is not None else shard_of_environment(os.environ)
     if run.shard is not None:
         if run.ray is not None:
@@ -138,12 +116,12 @@ def run_generate(
         from ..engine.ray_run import generate_with_ray
 
         where = {"device": run.device, "dtype": run.dtype, "address": run.ray, "actors": run.ray_actors}
-        make = partial(generate_with_ray, method, run.model, **where)
+        make = partial(generate_with_ray, method, run.model, inversion=inversion, **where)
     else:
         model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
         if run.dry_run:
-            return dry_run(method, model, run, count, render, shard)
-        make = partial(generate, method, model, shard=shard)
+            return dry_run(method, model, run, count, render, shard, inversion)
+        make = partial(generate, method, model, shard=shard, inversion=inversion)
     with ProgressBar() as bar:
         summary = make(
             out=run.out,
@@ -168,10 +146,3 @@ def run_generate(
         print(f"{summary.failed} samples failed; see {summary.path / 'failures.jsonl'}", file=sys.stderr)
         return 1
     return 0
-
-
-def with_meta_class(classes: Any, meta_class: str | None) -> Any:
-    """The class list with another metaclass, where one is given."""
-    from dataclasses import replace
-
-    return classes if meta_class is None else replace(classes, meta_class=meta_class)

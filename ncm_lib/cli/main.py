@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from pydantic import ValidationError
@@ -15,13 +15,15 @@ from .demo import Demo
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .export import Export
 from .generate import GenerateNoiseCutMix
+from .generate_diff_ii import GenerateDiffII
 from .index import Index
+from .invert import Invert
 from .preview import Preview
 from .termination import Terminated, terminable
 from .verify import Verify
 
 _DESCRIPTION = "Soft-labelled training images from a diffusion model."
-_METHODS = {"noisecutmix": GenerateNoiseCutMix}
+_METHODS: dict[str, Any] = {"noisecutmix": GenerateNoiseCutMix, "diff-ii": GenerateDiffII}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,11 +53,11 @@ class Generate:
 
     For example:
 
-    - ncm generate noisecutmix --help
     - ncm generate noisecutmix --model demo --out aug --count 100
+    - ncm generate diff-ii --model demo --pool pool --out aug
     """
 
-    method: tyro.conf.Positional[Literal["noisecutmix"]]
+    method: tyro.conf.Positional[Literal["noisecutmix", "diff-ii"]]
     """The method; its own --help lists every option."""
 
     def __call__(self) -> int:
@@ -71,6 +73,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
     commands = {
         "demo": Demo,
         "generate": Generate,
+        "invert": Invert,
         "preview": Preview,
         "verify": Verify,
         "index": Index,

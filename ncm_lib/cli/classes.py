@@ -1,0 +1,38 @@
+"""Options that say which classes there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import InputError
+from ..plan.classes import ClassList
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """Which classes, and what they are kinds of."""
+
+    classes: str | None = None
+    """JSON file, image folder, or names a,b,c. Without it: the classes that the model's own folder lists."""
+    meta_class: str | None = None
+    """What the classes are kinds of (bird, aircraft): fills {metaclass} of the prompt."""
+
+    def of(self, model: str) -> ClassList:
+        """The class list that is meant.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+        """
+        from ..engine.load import model_classes
+
+        classes = model_classes(model) if self.classes is None else ClassList.load(self.classes)
+        if classes is None:
+            raise InputError(
+                f"The model {model} does not list classes of its own; give --classes "
+                "(a JSON file, an image folder, or a,b,c)."
+            )
+        return self.named(classes)
+
+    def named(self, classes: ClassList) -> ClassList:
+        """A class list with the metaclass, where one is given."""
+        return classes if self.meta_class is None else replace(classes, meta_class=self.meta_class)
