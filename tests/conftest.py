@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,22 @@ def tiny_model(tiny_folder: Path) -> Model:
     from ncm_lib import load_model
 
     return load_model(tiny_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model of a family, one of ``tiny_families.FAMILIES``; each is built once."""
+    folders: dict[str, Path] = {}
+
+    def folder_of(family: str) -> Path:
+        from .tiny_families import save_tiny
+
+        if family not in folders:
+            folders[family] = tmp_path_factory.mktemp("families") / family
+            save_tiny(family, folders[family])
+        return folders[family]
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")

@@ -195,11 +195,12 @@ def _folder(source: str) -> Path:
 
 def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Family:
     """The adapter around the components, on their device."""
-    # SDXL's autoencoder overflows in half precision, and its config says so
-    upcast = dtype == torch.float16 and parts["vae"].config.get("force_upcast")
-    for name, part in parts.items():
+    for part in parts.values():
         if isinstance(part, torch.nn.Module):
-            part.to(device, torch.float32 if upcast and name == "vae" else dtype).eval().requires_grad_(False)
+            part.to(device).eval().requires_grad_(False)
+    # SDXL's autoencoder overflows in half precision, and its config says so
+    if dtype == torch.float16 and parts["vae"].config.get("force_upcast"):
+        parts["vae"].float()
     index = read_index(folder)
     settings = {field: index[entry] for field, entry in kind.settings.items() if entry in index}
     return kind.adapter(**parts, **settings, device=device, dtype=dtype)

@@ -63,7 +63,7 @@ class Flux1(FlowModel):
         long = token_ids(self.tokenizer_2, prompts, limit=limit)
         # CLIP gives one vector for the whole; T5 reads the words
         short = token_ids(self.tokenizer, prompts, limit=self.tokenizer.model_max_length, cut=True)
-        tokens = self.text_encoder_2(long.to(self.device))[0]
+        tokens = self.text_encoder_2(long.to(self.device))[0].to(self.dtype)
         pooled = self.text_encoder(short.to(self.device)).pooler_output
         return [{"tokens": row, "pooled": of_row} for row, of_row in zip(tokens, pooled, strict=True)]
 
