@@ -6,6 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .dip.config import DipConfig as DipConfig
+    from .dip.history import Restoration as Restoration
+    from .dip.restore import restore as restore
     from .engine.generate import generate as generate
     from .engine.invert import invert as invert
     from .engine.load import load_model as load_model
@@ -32,8 +35,15 @@ if TYPE_CHECKING:
     from .maths.schedules import LinearSchedule as LinearSchedule
     from .maths.schedules import ScaledLinearSchedule as ScaledLinearSchedule
     from .maths.schedules import forward_noise as forward_noise
+    from .methods.da_fusion import DAFusion as DAFusion
+    from .methods.diff_aug import DiffAug as DiffAug
     from .methods.diff_ii import DiffII as DiffII
+    from .methods.diff_mix import DiffMix as DiffMix
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
+    from .methods.real_filter import RealFilter as RealFilter
+    from .methods.real_guidance import RealGuidance as RealGuidance
+    from .methods.real_mix import RealMix as RealMix
+    from .methods.sd_random import SDRandom as SDRandom
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
     from .sources.listing import SourceListing as SourceListing
@@ -50,13 +60,22 @@ __version__ = "0.1.0"
 _HOMES = {
     "Box": "maths.masks",
     "ClassList": "plan.classes",
+    "DAFusion": "methods.da_fusion",
+    "DiffAug": "methods.diff_aug",
     "DiffII": "methods.diff_ii",
+    "DiffMix": "methods.diff_mix",
+    "DipConfig": "dip.config",
     "InputError": "errors",
     "InversionPool": "sources.pool",
     "LinearSchedule": "maths.schedules",
     "MissingExtraError": "errors",
     "NoiseCutMix": "methods.noisecutmix",
+    "RealFilter": "methods.real_filter",
+    "RealGuidance": "methods.real_guidance",
+    "RealMix": "methods.real_mix",
     "RenderSettings": "engine.settings",
+    "SDRandom": "methods.sd_random",
+    "Restoration": "dip.history",
     "ScaledLinearSchedule": "maths.schedules",
     "Shard": "engine.shards",
     "SourceListing": "sources.listing",
@@ -80,6 +99,7 @@ _HOMES = {
     "mix_predictions": "maths.mixing",
     "plan_cutmix": "maths.masks",
     "repair": "store.repair",
+    "restore": "dip.restore",
     "sample_cutmix_masks": "maths.masks",
     "sample_noise": "maths.rng",
     "sample_seeds": "maths.rng",
