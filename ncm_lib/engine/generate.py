@@ -25,6 +25,7 @@ from .starts import Inversion
 from .stats import Stats
 
 DEFAULT_BATCH = 8
+_LONGEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,10 @@ def settled(
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=cell)
     existing = Manifest.read(out) if (out / MANIFEST).is_file() else None
     batch_shape = existing.batch_shape if existing else min(batch_size or DEFAULT_BATCH, count)
-    renderer.learn_prompts(method.plan(0, 1).prompts)
+    plan = method.plan(0, 1)
+    # of the prompts with suffixes, which are many, the longest
+    longest = sorted(plan.early.prompts, key=len)[-_LONGEST:] if plan.early else []
+    renderer.learn_prompts([*plan.prompts, *longest])
     return method, _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
 
 
