@@ -37,9 +37,16 @@ if TYPE_CHECKING:
     from .maths.schedules import forward_noise as forward_noise
     from .methods.da_fusion import DAFusion as DAFusion
     from .methods.diff_aug import DiffAug as DiffAug
+    from .methods.da_fusion import DAFusion as DAFusion
+    from .methods.diff_aug import DiffAug as DiffAug
     from .methods.diff_ii import DiffII as DiffII
     from .methods.diff_mix import DiffMix as DiffMix
+    from .methods.diff_mix import DiffMix as DiffMix
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
+    from .methods.real_filter import RealFilter as RealFilter
+    from .methods.real_guidance import RealGuidance as RealGuidance
+    from .methods.real_mix import RealMix as RealMix
+    from .methods.sd_random import SDRandom as SDRandom
     from .methods.real_filter import RealFilter as RealFilter
     from .methods.real_guidance import RealGuidance as RealGuidance
     from .methods.real_mix import RealMix as RealMix
@@ -62,7 +69,10 @@ _HOMES = {
     "ClassList": "plan.classes",
     "DAFusion": "methods.da_fusion",
     "DiffAug": "methods.diff_aug",
+    "DAFusion": "methods.da_fusion",
+    "DiffAug": "methods.diff_aug",
     "DiffII": "methods.diff_ii",
+    "DiffMix": "methods.diff_mix",
     "DiffMix": "methods.diff_mix",
     "DipConfig": "dip.config",
     "InputError": "errors",
@@ -73,7 +83,11 @@ _HOMES = {
     "RealFilter": "methods.real_filter",
     "RealGuidance": "methods.real_guidance",
     "RealMix": "methods.real_mix",
+    "RealFilter": "methods.real_filter",
+    "RealGuidance": "methods.real_guidance",
+    "RealMix": "methods.real_mix",
     "RenderSettings": "engine.settings",
+    "SDRandom": "methods.sd_random",
     "SDRandom": "methods.sd_random",
     "Restoration": "dip.history",
     "ScaledLinearSchedule": "maths.schedules",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..typing import Float, Float32, Int
+from ..typing import Float, Float32, Float64, Int
 
 _TOLERANCE = 1e-6
 
@@ -57,6 +57,28 @@ def soft_labels(
     # Eq. 2, NoiseCutMix: y = w_A onehot(A) + w_B onehot(B)
     labels = torch.zeros(len(ids), num_classes, dtype=torch.float64)
     return labels.scatter_add_(1, ids.cpu(), exact).to(shares.device, torch.float32)
+
+
+def translated_share(strength: Float64[np.ndarray, " n"], gamma: float | int = 0.8) -> Float64[np.ndarray, " n"]:
+    """Share of the class in the prompt, for images of another class that were translated to it.
+
+    y = (1 - s**gamma) onehot(i) + s**gamma onehot(j), with i the class of the image and j that of the prompt.
+
+    Args:
+        strength: s, in (0, 1].
+        gamma: above 0. Below 1 the prompt's class gets more than s.
+
+    Returns:
+        s**gamma, in (0, 1].
+
+    Example:
+        >>> translated_share(np.array([0.5, 0.7])).round(8).tolist()
+        [0.57434918, 0.75175865]
+
+    Reference:
+        Diff-Mix (Wang et al., CVPR 2024).
+    """
+    return strength**gamma
 
 
 def _refuse(bad_rows: Tensor, rule: str, values: Tensor) -> None:

@@ -101,7 +101,7 @@ class DiffII(Method):
             weights=np.ones((len(index), 1)),
             early=self._early(prompts, class_ids, draws[:, 2]),
             circles=Circles(
-                sources=tuple(content for images in self.pool.images for content in images),
+                sources=self.pool.contents,
                 pairs=pairs,
                 u=draws[:, 0],
                 arc=self.arc,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,9 +15,7 @@ from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..plan.sample import Boxes, PlanTable
 from ..typing import Int64
 from .base import Method, check_range
-
-_Count = Annotated[int, Field(ge=0, lt=2**31)]
-_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from .shares import ClassCounts, ConfusionMatrix, check_confusion, check_counts
 
 
 class NoiseCutMix(Method):
@@ -49,12 +47,12 @@ class NoiseCutMix(Method):
     """latent: boxes on latent cells, binary masks. pixel: boxes on pixels, area-averaged to cells."""
     class_a: str | None = None
     """The requested class A. None: classes lead by class_counts."""
-    class_counts: tuple[_Count, ...] | None = None
+    class_counts: ClassCounts | None = None
     """Per class, in how many samples of one round it is class A; rounds are shuffled. None: once each."""
     pair_policy: PairPolicy = "uniform"
     """How class B is drawn. uniform: any other class. balanced: each other class equally often. confusion: the classes
     that a classifier takes for A, by the confusion matrix. any: also A itself, as the published code does."""
-    confusion: tuple[tuple[_Share, ...], ...] | None = None
+    confusion: ConfusionMatrix | None = None
     """C rows of C numbers, for pair_policy confusion. Row: true class; column: what it was taken for. The diagonal is
     not read, rows need no common scale, and a row without confusion draws uniformly."""
     prompt: str = DEFAULT_TEMPLATE
@@ -68,46 +66,15 @@ class NoiseCutMix(Method):
             )
         if self.class_a is not None:
             self.classes.id_of(self.class_a)
-        self._check_counts()
-        self._check_confusion()
+            if self.class_counts is not None:
+                raise InputError(
+                    f"class_a is {self.class_a!r} and class_counts came too: one fixes class A, the other shares it "
+                    "out; give one of the two."
+                )
+        check_counts(self.class_counts, self.classes)
+        check_confusion(self.pair_policy, self.confusion, self.classes)
         class_prompts(self.classes, self.prompt)
         return self
-
-    def _check_counts(self) -> None:
-        if self.class_counts is None:
-            return
-        if self.class_a is not None:
-            raise InputError(
-                f"class_a is {self.class_a!r} and class_counts came too: one fixes class A, the other shares it out; "
-                "give one of the two."
-            )
-        if len(self.class_counts) != len(self.classes):
-            raise InputError(
-                f"{len(self.class_counts)} class_counts came for {len(self.classes)} classes; give one per class, in "
-                "the order of the class list."
-            )
-        if not any(self.class_counts):
-            raise InputError("class_counts is 0 for every class: nothing is to be made; give some class 1 or more.")
-
-    def _check_confusion(self) -> None:
-        if self.confusion is None:
-            if self.pair_policy == "confusion":
-                raise InputError(
-                    "pair_policy is 'confusion' and no confusion matrix came; give one, or take another policy: "
-                    "uniform, balanced, any."
-                )
-            return
-        if self.pair_policy != "confusion":
-            raise InputError(
-                f"A confusion matrix came, and pair_policy {self.pair_policy!r} does not read it; take pair_policy "
-                "'confusion', or leave the matrix out."
-            )
-        widths, size = sorted(map(len, self.confusion)), len(self.classes)
-        if widths != [size] * size:
-            raise InputError(
-                f"The confusion matrix has {len(widths)} rows of {min(widths, default=0)} to {max(widths, default=0)} "
-                f"numbers, and there are {size} classes; give {size} rows of {size}, in the order of the class list."
-            )
 
     def plan(self, start: int, stop: int) -> PlanTable:
         """Plan the samples ``start..stop-1``.

@@ -1,17 +1,18 @@
-"""Which images of a pool can be planned with: content hashes by class."""
+"""Which real images, or which inversions in a pool, can be planned with: content hashes by class."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolListing:
-    """The content hashes of a pool's images, class by class, in the order of the class ids.
+    """The content hashes of images, class by class, in the order of the class ids.
 
     Within a class they are sorted, so that a listing does not depend on names, folders or the order of a disk.
 
@@ -42,6 +43,11 @@ class PoolListing:
     def counts(self) -> tuple[int, ...]:
         """Images per class."""
         return tuple(map(len, self.images))
+
+    @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """All content hashes in one row, class after class."""
+        return tuple(content for images in self.images for content in images)
 
     def digest(self) -> str:
         """sha256 over the listing: equal digests mean equal pools to plan with."""

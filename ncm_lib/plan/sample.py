@@ -56,6 +56,16 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoisedImage:
+    """Denoising starts from a real image with the noise of a later step (SDEdit)."""
+
+    source: str
+    """Content hash of the image."""
+    strength: float
+    """Share of the steps that are run, from the last one back, in (0, 1]; 1 leaves next to nothing of the image."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CirclePoint:
     """Denoising starts from a point on the circle through two inverted images (Diff-II)."""
 
@@ -68,7 +78,7 @@ class CirclePoint:
     match_norm: bool = False
 
 
-Start: TypeAlias = Noise | CirclePoint
+Start: TypeAlias = Noise | NoisedImage | CirclePoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +125,23 @@ class EarlyPrompts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoisedImages:
+    """Starts of n samples from real images: each distinct image and strength once, and which row has which."""
+
+    sources: tuple[str, ...]
+    """Content hashes."""
+    source_ids: Int64[np.ndarray, " n"]
+    strengths: tuple[float, ...]
+    strength_ids: Int32[np.ndarray, " n"]
+
+    def start(self, row: int) -> NoisedImage:
+        """The start of one row."""
+        return NoisedImage(
+            source=self.sources[int(self.source_ids[row])], strength=self.strengths[int(self.strength_ids[row])]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Circles:
     """Starts of n samples: pairs of positions in ``sources`` and the place on the arc; -1 where it is noise."""
 
@@ -157,7 +184,8 @@ class PlanTable:
     """None: one condition, which owns the whole image."""
     early: EarlyPrompts | None = None
     circles: Circles | None = None
-    """None: every sample starts from noise."""
+    images: NoisedImages | None = None
+    """Where samples start, one of the two at most; both None: every sample starts from noise."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -183,5 +211,10 @@ class PlanTable:
                 for class_id, weight in zip(self.class_ids[row], self.weights[row], strict=True)
             ),
             mask=FullMask() if self.boxes is None else self.boxes.mask(row),
-            start=Noise() if self.circles is None else self.circles.start(row),
+            start=self._start(row),
         )
+
+    def _start(self, row: int) -> Start:
+        if self.images is not None:
+            return self.images.start(row)
+        return Noise() if self.circles is None else self.circles.start(row)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from ..plan.pool import PoolListing
 from ..typing import Int32, Int64, UInt8
 from .distinct import words_of
 from .files import ImageFiles
@@ -130,6 +131,11 @@ class SourceListing:
     def hashes_of(self, class_id: int) -> tuple[str, ...]:
         """The content hashes of a class, sorted."""
         return tuple(self.digests[row].tobytes().hex() for row in self.of_class(class_id))
+
+    @property
+    def listing(self) -> PoolListing:
+        """The content hashes by class, which methods that start from real images plan with."""
+        return PoolListing(images=tuple(map(self.hashes_of, range(len(self.classes)))))
 
     def row_of(self, content_hash: str) -> int:
         """The row of an image.

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, cast
 import numpy as np
 
 from ..errors import InputError
-from ..plan.sample import BoxMask, CirclePoint, Sample
+from ..plan.sample import BoxMask, CirclePoint, NoisedImage, Sample
 from ..typing import Float32
 from .layout import image_name
 
@@ -60,6 +60,7 @@ class Record:
         """The record of a planned sample. The writer fills in file names, the mask's sha256 and the size."""
         start = sample.start
         circle = start if isinstance(start, CirclePoint) else None
+        image = start if isinstance(start, NoisedImage) else None
         box = sample.mask.box if isinstance(sample.mask, BoxMask) else None
         return cls(
             file_name=image_name(sample.index),
@@ -69,9 +70,10 @@ class Record:
             weights=tuple(share.weight for share in sample.label),
             box=None if box is None else (int(box.x0), int(box.y0), int(box.x1), int(box.y1)),
             method=method,
-            start="noise" if circle is None else "circle",
-            source=None if circle is None else circle.source_a,
+            start="circle" if circle else "image" if image else "noise",
+            source=circle.source_a if circle else image.source if image else None,
             source_b=None if circle is None else circle.source_b,
+            strength=None if image is None else image.strength,
             u=None if circle is None else circle.u,
             plan_hash=plan_hash,
             renderer=renderer,
