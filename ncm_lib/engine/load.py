@@ -86,7 +86,7 @@ def load_model(
         >>> model.family.default_size, len(model.classes)
         (32, 10)
     """
-    target = _device(device)
+    target = named_device(device)
     weights = _dtype(dtype, target)
     single = _single_file(str(source), config)
     folder = _folder(str(source)) if single is None else _folder(str(config))
@@ -222,7 +222,8 @@ def _defaults(folder: Path, family: Family) -> ModelDefaults:
     return defaults if "guidance_scale" in defaults.model_fields_set else own
 
 
-def _device(name: str | None) -> torch.device:
+def named_device(name: str | None) -> torch.device:
+    """The device of that name, or the best one where it is None; InputError where it is not to be had."""
     mps = torch.backends.mps.is_available()
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
