@@ -53,4 +53,13 @@ def load_single_file(file: Path, config: Path, kind: Kind, dtype: torch.dtype) -
     for name, part in parts.items():
         if not isinstance(part, part_class(kind, name)) and name not in kind.optional:
             raise InputError(f"{file} has no {name}, and neither has the config folder {config}.")
+        if empty := _empty(part):
+            raise InputError(f"{file} lacks weights that the config {config / name} wants, such as {empty}.")
     return parts | {"scheduler": scheduler}
+
+
+def _empty(part: Any) -> str | None:
+    """A weight that was not in the file, and so never got values."""
+    if not isinstance(part, torch.nn.Module):
+        return None
+    return next((name for name, weight in part.named_parameters() if weight.is_meta), None)

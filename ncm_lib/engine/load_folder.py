@@ -83,13 +83,24 @@ def part_class(kind: Kind, name: str) -> Any:
 
 
 def _load_part(folder: Path, part: Any, dtype: torch.dtype, variant: str | None) -> Any:
+    weights = not folder.name.startswith(("tokenizer", "scheduler"))
     options: dict[str, Any] = {"local_files_only": True}
-    if not folder.name.startswith(("tokenizer", "scheduler")):
-        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant}
+    if weights:
+        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant, "output_loading_info": True}
     try:
-        return part.from_pretrained(folder, **options)
+        loaded = part.from_pretrained(folder, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(f"The model in {folder.parent} could not be loaded: {error}") from error
+    if not weights:
+        return loaded
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        # they would be random otherwise
+        raise InputError(
+            f"The weights in {folder} lack {len(missing)} tensors that its config wants, such as {missing[0]}; they "
+            "are of another model, or damaged."
+        )
+    return model
 
 
 def _left_out(folder: Path, kind: Kind, name: str) -> bool:

@@ -142,6 +142,20 @@ def test_a_missing_shard_is_named(tiny_folder, tmp_path):
         load_model(copy)
 
 
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(tiny_folder, tmp_path, part):
+    copy = copy_of(tiny_folder, tmp_path)
+    (file,) = (copy / part).glob("*.safetensors")
+    tensors = load_file(file)
+    name = sorted(tensors)[9]
+    del tensors[name]
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(
+        InputError, match=rf"{part} lack 1 tensors that its config wants, such as .*{name.split('.')[-2]}"
+    ):
+        load_model(copy)
+
+
 def test_quantised_weights_are_refused(tiny_folder, tmp_path):
     copy = copy_of(tiny_folder, tmp_path)
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
