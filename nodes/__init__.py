@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .circle import CircleInterpolation
 from .class_pair import ClassPair
 from .cutmix_mask import CutMixMask
+from .demo_images import LoadDemoImages
 from .demo_model import LoadDemoModel
 from .encode_prompts import EncodePrompts
 from .guider import NoiseCutMixGuider
+from .inversion import DDIMInversion
 from .noise import NoiseFromLatent, SampleNoise
 from .plan_sample import PlanSample
 from .sampler import DualPromptMixedSampler
 from .sigmas import NamedSigmas
 from .soft_label import SoftLabel
 from .soft_label_writer import SoftLabelWriter
+from .two_stage import TwoStageConditioning
 
 __all__ = ["Extension"]
 
@@ -37,4 +41,8 @@ class Extension(ComfyExtension):
             SoftLabel,
             PlanSample,
             SoftLabelWriter,
+            DDIMInversion,
+            CircleInterpolation,
+            TwoStageConditioning,
+            LoadDemoImages,
         ]

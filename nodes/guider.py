@@ -55,7 +55,7 @@ class MixingGuider(comfy.samplers.CFGGuider):
             )
         rows = latent_image.shape[0]
         for name, conditioning in (*zip("AB", self._positives, strict=True), ("negative", self._negative)):
-            _check_rows(name, conditioning, rows)
+            check_rows(f"The conditioning {name}", conditioning, rows)
         self.set_conds(self._joined(latent_masks(self._mask, latent_image.shape)), self._negative)
         return super().sample(noise, latent_image, *args, **kwargs)
 
@@ -72,12 +72,15 @@ class MixingGuider(comfy.samplers.CFGGuider):
         return [entry for positive, share in shares if bool(share.any()) for entry in _confine(positive, share)]
 
 
-def _check_rows(name: str, conditioning: Conditioning, rows: int) -> None:
-    """ComfyUI would cut or cycle other row counts silently, and a sample would get another one's prompt."""
+def check_rows(name: str, conditioning: Conditioning, rows: int) -> None:
+    """Refuse a conditioning that has neither one row nor as many as there are samples.
+
+    ComfyUI would cut or cycle other row counts silently, and a sample would get another one's prompt.
+    """
     for embedding, _ in conditioning:
         if torch.is_tensor(embedding) and embedding.shape[0] not in (1, rows):
             raise InputError(
-                f"The conditioning {name} has {embedding.shape[0]} rows and the LATENT has {rows} samples; legal is "
+                f"{name} has {embedding.shape[0]} rows and the LATENT has {rows} samples; legal is "
                 f"1 row for all, or {rows}. Give both the same batch size."
             )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import torch
 from comfy.model_sampling import ModelSamplingDiscrete
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..ncm_lib.errors import InputError
 from ..ncm_lib.maths.timesteps import TimestepGrid, spaced_timesteps
@@ -19,6 +22,21 @@ _SCHEDULES: dict[str, TimestepGrid] = {
     "DDIM leading": "leading",
     "DDIM linspace": "linspace",
 }
+
+
+def falling(sigmas: Tensor) -> list[float]:
+    """The values of a SIGMAS, checked.
+
+    Raises:
+        InputError: less than two, or not in falling order.
+    """
+    levels = [float(level) for level in sigmas]
+    if len(levels) < 2 or not all(math.inf > one > other >= 0 for one, other in itertools.pairwise(levels)):
+        raise InputError(
+            f"The SIGMAS have {len(levels)} values and must be two or more that fall, from most noise to least, as "
+            "Named Sigmas and BasicScheduler make them. Take Flip Sigmas out of the graph if it is there."
+        )
+    return levels
 
 
 class NamedSigmas(io.ComfyNode):
@@ -53,10 +71,15 @@ class NamedSigmas(io.ComfyNode):
                     options=["zero", "sigma_min"],
                     default="zero",
                     tooltip="Noise that is left after the last step. zero: none. sigma_min: a trace (0.03), as the "
-                    "published code of NoiseCutMix left it.",
+                    "published code of NoiseCutMix left it; DDIM linspace refuses it, since its last step is there "
+                    "already and would lead nowhere.",
                 ),
             ],
-            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="steps + 1 values, for SamplerCustomAdvanced.")],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="sigmas", tooltip="steps + 1 values, for SamplerCustomAdvanced and DDIM Inversion."
+                )
+            ],
         )
 
     @classmethod

@@ -60,6 +60,19 @@ def test_sigmas_are_those_of_diffusers_timesteps(schedule, family, run_graph):
         torch.testing.assert_close(sigmas, expected.float(), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize(("schedule", "scheduler"), [("DDIM trailing", "simple"), ("DDIM leading", "ddim_uniform")])
+def test_two_of_comfyuis_schedulers_are_the_same_where_the_steps_divide_the_levels(schedule, scheduler, run_graph):
+    graph = Graph()
+    model = graph.add("NCMTest_TinyUNET", family="sd15")[0]
+    for steps in (25, 50):
+        stock = graph.add("BasicScheduler", model=model, scheduler=scheduler, steps=steps, denoise=1.0)[0]
+        graph.capture(f"stock {steps}", stock)
+        graph.capture(f"ours {steps}", named_sigmas(graph, schedule=schedule, steps=steps))
+    captured = run_graph(graph).captured
+    for steps in (25, 50):
+        assert torch.equal(captured[f"ours {steps}"], captured[f"stock {steps}"])
+
+
 def test_the_final_sigma_may_be_the_models_smallest(run_graph):
     graph = Graph()
     graph.capture("sigmas", named_sigmas(graph, steps=2, final_sigma="sigma_min"))
