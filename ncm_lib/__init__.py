@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from .dip.config import DipConfig as DipConfig
     from .dip.history import Restoration as Restoration
     from .dip.restore import restore as restore
+    from .concepts.concept_set import ConceptSet as ConceptSet
+    from .concepts.read import read_concepts as read_concepts
+    from .concepts.save import save_concepts as save_concepts
+    from .engine.concepts import load_concepts as load_concepts
     from .engine.generate import generate as generate
     from .engine.invert import invert as invert
     from .engine.load import load_model as load_model
@@ -67,6 +71,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Box": "maths.masks",
     "ClassList": "plan.classes",
+    "ConceptSet": "concepts.concept_set",
     "DAFusion": "methods.da_fusion",
     "DiffAug": "methods.diff_aug",
     "DAFusion": "methods.da_fusion",
@@ -108,15 +113,18 @@ _HOMES = {
     "guide": "maths.mixing",
     "index": "store.index",
     "invert": "engine.invert",
+    "load_concepts": "engine.concepts",
     "load_model": "engine.load",
     "load_source": "sources.load",
     "mix_predictions": "maths.mixing",
     "plan_cutmix": "maths.masks",
+    "read_concepts": "concepts.read",
     "repair": "store.repair",
     "restore": "dip.restore",
     "sample_cutmix_masks": "maths.masks",
     "sample_noise": "maths.rng",
     "sample_seeds": "maths.rng",
+    "save_concepts": "concepts.save",
     "slerp": "maths.interpolation",
     "soft_labels": "maths.labels",
     "verify": "store.verify",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..errors import InputError
 from ..plan.classes import ClassList
@@ -13,18 +14,24 @@ class Classes:
     """Which classes, and what they are kinds of."""
 
     classes: str | None = None
-    """JSON file, image folder, or names a,b,c. Without it: the classes that the model's own folder lists."""
+    """JSON file, image folder, or names a,b,c. Without it: those of --concepts, else those that the model's
+    own folder lists."""
     meta_class: str | None = None
     """What the classes are kinds of (bird, aircraft): fills {metaclass} of the prompt."""
 
-    def of(self, model: str) -> ClassList:
-        """The class list that is meant.
+    def of(self, model: str, concepts: Path | None = None) -> ClassList:
+        """The class list that is meant, with the words that the concepts in a folder have for its classes.
 
         Raises:
-            InputError: there is none, or it cannot be read.
+            InputError: there is none, it cannot be read, or the concepts lack one of its classes.
         """
+        from ..concepts.read import read_concepts
         from ..engine.load import model_classes
 
+        if concepts is not None:
+            learned = read_concepts(concepts)
+            asked = learned.classes if self.classes is None else ClassList.load(self.classes)
+            return self.named(learned.classes_for(asked))
         classes = model_classes(model) if self.classes is None else ClassList.load(self.classes)
         if classes is None:
             raise InputError(

@@ -41,6 +41,11 @@ class Run:
 
     model: str
     """demo, a folder in diffusers' layout, or a hub id."""
+    concepts: Path | None = None
+    """Folder of learned class concepts: what `ncm train-concepts` made, a checkpoint that Diff-Mix published, or
+    diffusers' files. Prompts then name the classes by their learned words."""
+    any_base: bool = False
+    """With --concepts: also take concepts that were learned with another model, as long as they fit."""
     out: Path
     """Folder of the data set; continued where it is unfinished."""
     count: int | None = None
@@ -80,6 +85,7 @@ class GenerateNoiseCutMix:
     - ncm generate noisecutmix --model demo --out aug --count 100
     - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7 --dry-run
     - ncm generate noisecutmix --model sd15 --classes train --data train --balance --out aug
+    - ncm generate noisecutmix --model sd15 --concepts ckpts/cub/shot-1-lora-rank10 --out aug --count 1000
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
@@ -90,7 +96,7 @@ class GenerateNoiseCutMix:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        classes = self.classes.of(self.run.model)
+        classes = self.classes.of(self.run.model, self.run.concepts)
         method = NoiseCutMix(classes=classes, **self.sampling.fields(classes, dict(self.method)))
         return run_generate(method, self.run, self.render, count=sample_count(self.run.count, method.config()))
 
@@ -99,6 +105,7 @@ def run_generate(
     method: Method, run: Run, render: RenderSettings, *, count: int, inversion: Inversion | None = None
 ) -> int:
     """Load, generate with a progress bar, and say where everything is; or only say what would be made."""
+    from ..engine.concepts import load_concepts
     from ..engine.generate import generate
     from ..engine.load import load_model
     from ..engine.shards import Shard, device_of_environment, shard_of_environment
@@ -116,9 +123,12 @@ def run_generate(
         from ..engine.ray_run import generate_with_ray
 
         where = {"device": run.device, "dtype": run.dtype, "address": run.ray, "actors": run.ray_actors}
+        where |= {"concepts": run.concepts, "any_base": run.any_base}
         make = partial(generate_with_ray, method, run.model, inversion=inversion, **where)
     else:
         model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
+        if run.concepts is not None:
+            model = load_concepts(model, run.concepts, any_base=run.any_base)
         if run.dry_run:
             return dry_run(method, model, run, count, render, shard, inversion)
         make = partial(generate, method, model, shard=shard, inversion=inversion)

@@ -48,6 +48,8 @@ class GenerateDiffII:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
+        from ..concepts.read import read_concepts
+        from ..engine.concepts import joint_fingerprint
         from ..engine.load import model_fingerprint
         from ..engine.pool_settings import settings_for_pool
         from ..plan.suffixes import read_suffixes
@@ -58,6 +60,8 @@ class GenerateDiffII:
         prompt = pool.head.prompt if self.pool.prompt is None else self.pool.prompt
         method = DiffII(classes=pool.classes, pool=pool.listing, suffixes=suffixes, prompt=prompt, **dict(self.method))
         fingerprint = model_fingerprint(self.run.model)
+        if self.run.concepts is not None:
+            fingerprint = joint_fingerprint(fingerprint, read_concepts(self.run.concepts))
         render = settings_for_pool(self.render, pool, prompt=prompt, fingerprint=fingerprint)
         count = method.size if self.run.count is None else self.run.count
         return run_generate(method, self.run, render, count=count, inversion=pool.latent)

@@ -26,10 +26,15 @@ class Invert:
 
     - ncm invert --model demo --data birds --out pool
     - ncm invert --model sd15 --data birds --meta-class bird --out pool --steps 200 --batch-size 4
+    - ncm invert --model sd15 --concepts concepts --data birds --out pool
     """
 
     model: str
     """demo, a folder in diffusers' layout, or a hub id."""
+    concepts: Path | None = None
+    """Folder of learned class concepts, as `ncm generate` takes it; the prompts then have their words."""
+    any_base: bool = False
+    """With --concepts: also take concepts that were learned with another model, as long as they fit."""
     data: Path
     """The real images: a folder with one sub-folder per class, or what else holds images and classes (a CSV list,
     Parquet files, WebDataset shards)."""
@@ -63,6 +68,8 @@ class Invert:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
+        from ..concepts.read import read_concepts
+        from ..engine.concepts import with_concepts
         from ..engine.invert import invert
         from ..engine.load import load_model, model_classes
         from ..engine.shards import device_of_environment
@@ -71,7 +78,8 @@ class Invert:
         from .quiet import quiet
 
         quiet()
-        own = model_classes(self.model)
+        learned = None if self.concepts is None else read_concepts(self.concepts)
+        own = model_classes(self.model) if learned is None else learned.classes
         asked = None if self.classes is None else ClassList.load(self.classes)
         images = load_source(self.data, classes=asked, bad_images=self.bad_images)
         for note in images.notes:
@@ -80,7 +88,11 @@ class Invert:
             # the ids, words and metaclass that other data sets of this model have
             images = load_source(self.data, classes=own, bad_images=self.bad_images)
         classes = Classes(meta_class=self.meta_class).named(images.classes if asked is None else asked)
+        if learned is not None:
+            classes = learned.classes_for(classes)
         model = load_model(self.model, device=self.device or device_of_environment(os.environ), dtype=self.dtype)
+        if learned is not None:
+            model = with_concepts(model, learned, any_base=self.any_base)
         with ProgressBar() as bar:
             done = invert(
                 model,

@@ -11,6 +11,7 @@ import tyro
 from pydantic import ValidationError
 
 from ..errors import InputError, MissingExtraError
+from .convert_concepts import ConvertConcepts
 from .demo import Demo
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .export import Export
@@ -78,5 +79,6 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "verify": Verify,
         "index": Index,
         "export": Export,
+        "convert-concepts": ConvertConcepts,
     }
     return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)

@@ -70,13 +70,17 @@ def with_concepts(model: Model, concepts: ConceptSet, *, any_base: bool = False)
     (vectors,) = concepts.embeddings.values()
     tokenizer, text_encoder = _with_tokens(model.name, family.tokenizer, family.text_encoder, vectors)
     unet = _merged(model.name, family.unet, concepts.lora)
-    content = f"{model.fingerprint} {concepts.fingerprint}"
     return replace(
         model,
         family=replace(family, tokenizer=tokenizer, text_encoder=text_encoder, unet=unet),
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=joint_fingerprint(model.fingerprint, concepts),
         classes=concepts.classes,
     )
+
+
+def joint_fingerprint(fingerprint: str, concepts: ConceptSet) -> str:
+    """The fingerprint that a model has with concepts on it, from that of the model alone."""
+    return hashlib.sha256(f"{fingerprint} {concepts.fingerprint}".encode()).hexdigest()
 
 
 def check_base(name: str, fingerprint: str, concepts: ConceptSet, *, any_base: bool = False) -> None:

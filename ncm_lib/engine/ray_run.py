@@ -24,6 +24,7 @@ from ..store.ledger import Ledger
 from ..store.lock import FolderLock, LockedError
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
+from .concepts import load_concepts
 from .generate import Progress, Summary, close_run, run_notes, settled
 from .load import load_model
 from .production import Production
@@ -55,6 +56,8 @@ def generate_with_ray(
     inversion: Inversion | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    concepts: str | Path | None = None,
+    any_base: bool = False,
     address: str | None = None,
     actors: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -80,6 +83,8 @@ def generate_with_ray(
         inversion: as in ``generate``; it is pickled for the actors.
         device: of the actors: "cpu", "cuda" or "mps"; None takes the GPUs that Ray knows of, else the CPU.
         dtype: as in ``load_model``; None is float16 where Ray has GPUs, else float32.
+        concepts: as in ``load_concepts``, like ``any_base``; every actor puts them on its model.
+        any_base: also take concepts that were learned with another model.
         address: of a cluster that runs: "auto" or "host:port"; None starts Ray on this machine for this run.
         actors: how many; None is one per GPU, or one per machine where there are none.
         on_progress: called from this thread whenever an actor has finished a part.
@@ -116,6 +121,8 @@ def generate_with_ray(
             inversion=inversion,
             device=device or ("cuda" if pool.gpus else None),
             dtype=dtype or ("float16" if pool.gpus else "float32"),
+            concepts=None if concepts is None else Path(concepts).expanduser().resolve(),
+            any_base=any_base,
         )
         _, renderer, manifest = replace(job, device="cpu").settled()
         stats = Stats(
@@ -182,11 +189,16 @@ class _Job:
     inversion: Inversion | None
     device: str | None
     dtype: str
+    concepts: Path | None
+    any_base: bool
 
     def settled(self) -> tuple[Method, Renderer, Manifest]:
         """Load the model and settle what is made."""
+        model = load_model(self.model, device=self.device, dtype=self.dtype)
+        if self.concepts is not None:
+            model = load_concepts(model, self.concepts, any_base=self.any_base)
         renderer = Renderer(
-            load_model(self.model, device=self.device, dtype=self.dtype),
+            model,
             self.settings,
             default_scheduler=self.method.default_scheduler,
             inversion=self.inversion,
