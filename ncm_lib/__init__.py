@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .dip.config import DipConfig as DipConfig
-    from .dip.history import Restoration as Restoration
-    from .dip.restore import restore as restore
     from .concepts.concept_set import ConceptSet as ConceptSet
     from .concepts.read import read_concepts as read_concepts
     from .concepts.save import save_concepts as save_concepts
+    from .dip.config import DipConfig as DipConfig
+    from .dip.history import Restoration as Restoration
+    from .dip.restore import restore as restore
     from .engine.concepts import load_concepts as load_concepts
     from .engine.generate import generate as generate
     from .engine.invert import invert as invert
@@ -41,16 +41,9 @@ if TYPE_CHECKING:
     from .maths.schedules import forward_noise as forward_noise
     from .methods.da_fusion import DAFusion as DAFusion
     from .methods.diff_aug import DiffAug as DiffAug
-    from .methods.da_fusion import DAFusion as DAFusion
-    from .methods.diff_aug import DiffAug as DiffAug
     from .methods.diff_ii import DiffII as DiffII
     from .methods.diff_mix import DiffMix as DiffMix
-    from .methods.diff_mix import DiffMix as DiffMix
     from .methods.noisecutmix import NoiseCutMix as NoiseCutMix
-    from .methods.real_filter import RealFilter as RealFilter
-    from .methods.real_guidance import RealGuidance as RealGuidance
-    from .methods.real_mix import RealMix as RealMix
-    from .methods.sd_random import SDRandom as SDRandom
     from .methods.real_filter import RealFilter as RealFilter
     from .methods.real_guidance import RealGuidance as RealGuidance
     from .methods.real_mix import RealMix as RealMix
@@ -74,10 +67,7 @@ _HOMES = {
     "ConceptSet": "concepts.concept_set",
     "DAFusion": "methods.da_fusion",
     "DiffAug": "methods.diff_aug",
-    "DAFusion": "methods.da_fusion",
-    "DiffAug": "methods.diff_aug",
     "DiffII": "methods.diff_ii",
-    "DiffMix": "methods.diff_mix",
     "DiffMix": "methods.diff_mix",
     "DipConfig": "dip.config",
     "InputError": "errors",
@@ -88,13 +78,9 @@ _HOMES = {
     "RealFilter": "methods.real_filter",
     "RealGuidance": "methods.real_guidance",
     "RealMix": "methods.real_mix",
-    "RealFilter": "methods.real_filter",
-    "RealGuidance": "methods.real_guidance",
-    "RealMix": "methods.real_mix",
     "RenderSettings": "engine.settings",
-    "SDRandom": "methods.sd_random",
-    "SDRandom": "methods.sd_random",
     "Restoration": "dip.history",
+    "SDRandom": "methods.sd_random",
     "ScaledLinearSchedule": "maths.schedules",
     "Shard": "engine.shards",
     "SourceListing": "sources.listing",
