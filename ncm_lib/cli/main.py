@@ -20,6 +20,7 @@ from .generate_diff_ii import GenerateDiffII
 from .index import Index
 from .invert import Invert
 from .preview import Preview
+from .suffixes import Suffixes
 from .termination import Terminated, terminable
 from .verify import Verify
 
@@ -75,6 +76,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "demo": Demo,
         "generate": Generate,
         "invert": Invert,
+        "suffixes": Suffixes,
         "preview": Preview,
         "verify": Verify,
         "index": Index,
