@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from .store.reader import SyntheticDataset as SyntheticDataset
     from .store.repair import repair as repair
     from .store.verify import verify as verify
+    from .training.concepts import train_concepts as train_concepts
+    from .training.concepts_config import ConceptTraining as ConceptTraining
 
 __version__ = "0.1.0"
 
@@ -65,6 +67,7 @@ _HOMES = {
     "Box": "maths.masks",
     "ClassList": "plan.classes",
     "ConceptSet": "concepts.concept_set",
+    "ConceptTraining": "training.concepts_config",
     "DAFusion": "methods.da_fusion",
     "DiffAug": "methods.diff_aug",
     "DiffII": "methods.diff_ii",
@@ -113,6 +116,7 @@ _HOMES = {
     "save_concepts": "concepts.save",
     "slerp": "maths.interpolation",
     "soft_labels": "maths.labels",
+    "train_concepts": "training.concepts",
     "verify": "store.verify",
 }
 
