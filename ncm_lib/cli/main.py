@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ..errors import InputError, MissingExtraError
 from .convert_concepts import ConvertConcepts
 from .demo import Demo
+from .dip import ACTIONS, Dip, parse_dip
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .export import Export
 from .generate import GenerateNoiseCutMix
@@ -72,6 +73,8 @@ def _parse(argv: list[str]) -> Callable[[], int]:
     if argv[:1] == ["generate"] and len(argv) > 2 and argv[1] in _METHODS:
         name = argv[1]
         return tyro.cli(_METHODS[name], prog=f"ncm generate {name}", args=argv[2:])
+    if argv[:1] == ["dip"] and len(argv) > 2 and argv[1] in ACTIONS:
+        return parse_dip(argv[1:])
     commands = {
         "demo": Demo,
         "generate": Generate,
@@ -82,5 +85,6 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "index": Index,
         "export": Export,
         "convert-concepts": ConvertConcepts,
+        "dip": Dip,
     }
     return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)

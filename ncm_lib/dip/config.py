@@ -12,7 +12,6 @@ TIMESTEPS = LinearSchedule().num_train_timesteps
 """T of the forward process that noises the input."""
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
-_Timestep = Annotated[int, Field(ge=0, lt=TIMESTEPS)]
 
 
 class _Config(BaseModel):
@@ -70,7 +69,7 @@ class InputConfig(_Config):
     """Size of the noise of gaussian and fresh."""
     perturbation: float = Field(default=1 / 30, ge=0, allow_inf_nan=False)
     """Standard deviation of the noise that is added to the fixed one in each iteration (gaussian only)."""
-    t: _Timestep | tuple[_Timestep, _Timestep] = (0, TIMESTEPS - 1)
+    t: int | tuple[int, int] = (0, TIMESTEPS - 1)
     """ddpm: the timestep, or the first and last one of a range, from which each iteration draws one."""
     eta: Literal["fresh", "fixed"] = "fresh"
     """ddpm: whether each iteration has noise of its own."""
@@ -83,8 +82,10 @@ class InputConfig(_Config):
     @model_validator(mode="after")
     def _check_range(self) -> InputConfig:
         first, last = self.t_range
-        if first > last:
-            raise ValueError(f"t runs from {first} to {last}; give the lower timestep first")
+        if not 0 <= first <= last < TIMESTEPS:
+            raise ValueError(
+                f"t runs from {first} to {last}; timesteps are from 0 to {TIMESTEPS - 1}, the lower one first"
+            )
         return self
 
 

@@ -60,7 +60,7 @@ def test_every_option_of_an_ncm_command_exists(capsys):
     from ncm_lib.cli.main import main
 
     for words in ncm_lines():
-        path = [word for word in words[: 2 if words[0] == "generate" else 1] if not word.startswith("-")]
+        path = [word for word in words[: 2 if words[0] in ("generate", "dip") else 1] if not word.startswith("-")]
         with pytest.raises(SystemExit) as exit_:
             main([*path, "--help"])
         help_text = capsys.readouterr().out
