@@ -17,15 +17,21 @@ from .families import Family
 from .families.registry import Kind
 from .fingerprint import fingerprint
 from .load_file import load_single_file
-from .load_folder import INDEX, kind_of, load_parts, read_index
+from .load_folder import kind_of, load_parts, read_index
+from .load_source import demo_folder, find_model
+
+__all__ = [
+    "Model",
+    "ModelDefaults",
+    "demo_folder",
+    "load_model",
+    "model_classes",
+    "model_fingerprint",
+    "named_device",
+]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_PICKLES = {".ckpt", ".bin", ".pt", ".pth"}
-_LEGAL = (
-    "legal: demo, a folder in diffusers' layout (with model_index.json), a .safetensors file, or a hub id such as "
-    "owner/name"
-)
 
 
 class ModelDefaults(BaseModel):
@@ -69,7 +75,7 @@ def load_model(
         device: "cpu", "cuda", "cuda:1", "mps"; None takes the best one there is.
         dtype: "float32", "bfloat16" or "float16" (or fp32, bf16, fp16); None is float16 on CUDA, else float32.
         config: for a single file: a folder in diffusers' layout, or a hub id, that says what the file holds. Its JSON
-            files and tokenizers are enough.
+            files and tokenizers are enough. None takes the folder beside the file that has its name.
         lora: LoRA files and their scales, such as ``{"style.safetensors": 0.8}``; they are added to the weights.
         embeddings: textual inversions: token and file, such as ``{"<cat-toy>": "cat-toy.safetensors"}``. A prompt with
             the token then means what the file has learned.
@@ -88,8 +94,7 @@ def load_model(
     """
     target = named_device(device)
     weights = _dtype(dtype, target)
-    single = _single_file(str(source), config)
-    folder = _folder(str(source)) if single is None else _folder(str(config))
+    folder, single = find_model(source, config)
     kind = kind_of(folder)
     parts = load_parts(folder, kind, weights) if single is None else load_single_file(single, folder, kind, weights)
     add_lora(kind, parts, lora or {})
@@ -119,7 +124,7 @@ def model_classes(source: str | Path) -> ClassList | None:
         >>> len(model_classes("demo"))
         10
     """
-    return _classes(_folder(str(source)))
+    return _classes(find_model(source)[0])
 
 
 def model_fingerprint(source: str | Path) -> str:
@@ -135,62 +140,8 @@ def model_fingerprint(source: str | Path) -> str:
         >>> model_fingerprint("demo") == load_model("demo", device="cpu").fingerprint
         True
     """
-    return fingerprint(_folder(str(source)))
-
-
-def demo_folder() -> Path:
-    """Where the embedded demo model lies: inside an installed package, or in ``ckpts/demo`` of a clone."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_demo", package.parent / "ckpts" / "demo"):
-        if (folder / "model_index.json").is_file():
-            return folder
-    raise InputError("The embedded demo model is missing from this installation; install the package again.")
-
-
-def _single_file(source: str, config: str | Path | None) -> Path | None:
-    """The checkpoint, where the source is one file."""
-    path = Path(source).expanduser()
-    if source == "demo" or path.is_dir() or not (path.is_file() or path.suffix in {".safetensors", *_PICKLES}):
-        if config is not None:
-            raise InputError(f"config is {str(config)!r}, but {source} is no single file; leave config out.")
-        return None
-    if path.suffix in _PICKLES:
-        raise InputError(
-            f"{source} is a pickle, which can run code when it is read, so it is not. Convert it once where you trust "
-            "it, such as by diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), and give "
-            "that folder."
-        )
-    if path.suffix != ".safetensors" or not path.is_file():
-        raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
-    if config is None:
-        raise InputError(
-            f"{source} is a single file; give config= as well: a folder in diffusers' layout (its JSON files and "
-            "tokenizers are enough) or a hub id of the model that it was made from, such as "
-            "stable-diffusion-v1-5/stable-diffusion-v1-5."
-        )
-    return path
-
-
-def _folder(source: str) -> Path:
-    if source == "demo":
-        return demo_folder()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        if not (path / INDEX).is_file():
-            raise InputError(f"The folder {source} has no {INDEX}, so it is no diffusers model; {_LEGAL}.")
-        return path
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"]
-    try:
-        return Path(snapshot_download(source, allow_patterns=patterns))
-    except Exception as error:  # the hub client raises its own, requests' and the OS's errors
-        raise InputError(
-            f"There is no folder {source!r}, and the hub gave no model of that id "
-            f"({type(error).__name__}: {error}); {_LEGAL}."
-        ) from error
+    folder, single = find_model(source)
+    return fingerprint(folder, single=single)
 
 
 def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Family:

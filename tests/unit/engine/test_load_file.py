@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ncm_lib import ClassList, InputError, NoiseCutMix, RenderSettings, load_model
+from ncm_lib.engine.load import model_fingerprint
 from ncm_lib.engine.render import Renderer
 
 # diffusers' name -> the published one, for the tiny model's two blocks of one layer
@@ -121,8 +122,19 @@ def test_a_single_file_loads_in_half_precision(checkpoint, config):
 
 
 def test_a_single_file_without_a_config_says_what_to_give(checkpoint):
-    with pytest.raises(InputError, match=r"published\.safetensors is a single file; give config= as well: a folder"):
+    with pytest.raises(
+        InputError, match=r"published\.safetensors is a single file; give config= as well, or put it beside"
+    ):
         load_model(checkpoint)
+
+
+def test_the_folder_of_a_single_files_name_is_its_config(checkpoint, config, tmp_path):
+    shutil.copy(checkpoint, tmp_path / "mine.safetensors")
+    shutil.copytree(config, tmp_path / "mine")
+    model = load_model(tmp_path / "mine.safetensors", device="cpu")
+    assert model.name == "mine"
+    assert model_fingerprint(tmp_path / "mine.safetensors") == model.fingerprint
+    assert model.fingerprint == load_model(checkpoint, config=config, device="cpu").fingerprint
 
 
 def test_a_cut_off_single_file_is_named(checkpoint, config, tmp_path):
