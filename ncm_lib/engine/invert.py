@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,6 +123,7 @@ def invert(
                 part = missing[start : start + batch_size]
                 pixels = torch.stack([_fitted(images.read(content), size) for content in part])
                 inverted, quality = _invert_batch(model, pixels, text, head, measure=measure, on_share=line.tell)
+                _refuse_broken(model, part, inverted)
                 for row, content in enumerate(part):
                     latents[content] = inverted[row]
                     metrics |= {content: quality[row]} if quality else {}
@@ -194,6 +195,15 @@ def _settle(folder: Path, head: PoolHead) -> None:
     if differs:
         listed = "\n".join(differs)
         raise InputError(f"{folder} is another pool:\n{listed}\nTake a new folder; nothing was changed here.")
+
+
+def _refuse_broken(model: Model, contents: Sequence[str], inverted: Float32[Tensor, "n c h w"]) -> None:
+    for content, row in zip(contents, inverted, strict=True):
+        if not bool(torch.isfinite(row).all()):
+            raise InputError(
+                f"The inversion of the image {content[:16]}... gave NaN or infinite values in {model.dtype}: take "
+                "--dtype fp32 or bf16 and a new folder. What was inverted before stays."
+            )
 
 
 @torch.inference_mode()
