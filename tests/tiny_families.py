@@ -31,13 +31,13 @@ from transformers import (
 
 from ncm_lib.engine.load import demo_folder
 
-FAMILIES = ("sd2", "sdxl", "sd35", "flux-dev", "flux-schnell")
+FAMILIES = ("sd1", "sd2", "sdxl", "sd35", "flux-dev", "flux-schnell")
 
 
 def save_tiny(family: str, folder: Path) -> None:
     """Build a family's model, 16 px by default where its config says so, and save it in diffusers' layout."""
     torch.manual_seed(FAMILIES.index(family))
-    {"sd2": _sd2, "sdxl": _sdxl, "sd35": _sd35}.get(family, _flux)(family).save_pretrained(folder)
+    {"sd1": _sd, "sd2": _sd, "sdxl": _sdxl, "sd35": _sd35}.get(family, _flux)(family).save_pretrained(folder)
 
 
 def _clip_tokenizer() -> Any:
@@ -91,10 +91,11 @@ def _unet(**more: Any) -> Any:
 _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
 
 
-def _sd2(_: str) -> Any:
+def _sd(family: str) -> Any:
+    predicts = "epsilon" if family == "sd1" else "v_prediction"
     return StableDiffusionPipeline(
         vae=_vae(), text_encoder=_clip(CLIPTextModel), tokenizer=_clip_tokenizer(), unet=_unet(cross_attention_dim=32),
-        scheduler=DDIMScheduler(**_BETAS, set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction"),
+        scheduler=DDIMScheduler(**_BETAS, set_alpha_to_one=False, steps_offset=1, prediction_type=predicts),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
 

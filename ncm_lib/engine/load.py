@@ -149,8 +149,7 @@ def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.devic
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
             part.to(device).eval().requires_grad_(False)
-    # SDXL's autoencoder overflows in half precision, and its config says so
-    if dtype == torch.float16 and parts["vae"].config.get("force_upcast"):
+    if kind.upcasts and dtype == torch.float16 and parts["vae"].config.get("force_upcast"):
         parts["vae"].float()
     index = read_index(folder)
     settings = {field: index[entry] for field, entry in kind.settings.items() if entry in index}

@@ -19,9 +19,11 @@ from ..tiny_families import FAMILIES
 STEPS = 3
 HEIGHT, WIDTH = 16, 24
 PROMPTS = ["a photo of a sneaker", "a photo of a bag", "a photo of a coat", "a photo of a dress", "a photo of a shirt"]
+UNETS = ("sd1", "sd2", "sdxl")
 # steps of each sample's first stage
 SPLITS = [0, 1, 2, 3, 2]
 STOCK = {
+    "sd1": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     "sd2": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     "sdxl": ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
     "sd35": ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
@@ -29,7 +31,7 @@ STOCK = {
     "flux-schnell": ("FluxPipeline", "FluxImg2ImgPipeline"),
 }
 # What the stock pipelines are told, written down here and not asked of our adapters.
-GUIDANCE = {"sd2": 7.5, "sdxl": 5.0, "sd35": 7.0, "flux-dev": 3.5, "flux-schnell": 0.0}
+GUIDANCE = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0, "sd35": 7.0, "flux-dev": 3.5, "flux-schnell": 0.0}
 LONG = {"flux-dev": 512, "flux-schnell": 256, "sd35": 256}
 STOCK_SCHEDULERS = {
     "ddim": ("DDIMScheduler", {"timestep_spacing": "trailing", "set_alpha_to_one": False, "clip_sample": False}),
@@ -99,7 +101,7 @@ def stock_latents(family, case, scheduler="auto", *, guidance=None, strength=Non
         start = pack(case.noise) if packs else case.noise
         options |= {"height": HEIGHT, "width": WIDTH, "latents": start.repeat(2, *[1] * (start.ndim - 1))}
     else:
-        sized = {} if family in ("sd2", "sdxl") else {"height": HEIGHT, "width": WIDTH}
+        sized = {} if family in UNETS else {"height": HEIGHT, "width": WIDTH}
         generators = [torch.Generator().manual_seed(seed) for seed in case.seeds * 2]
         options |= {"image": case.images.repeat(2, 1, 1, 1), "strength": strength, "generator": generators} | sized
     if early:
@@ -117,7 +119,7 @@ def stock_pipeline(family, adapter, scheduler, *, image):
     names = ("unet", "transformer", "vae", *(f"{part}{n}" for part in ("tokenizer", "text_encoder")
                                              for n in ("", "_2", "_3")))  # fmt: skip
     parts = {name: getattr(adapter, name) for name in names if hasattr(adapter, name)}
-    if family == "sd2":
+    if family in ("sd1", "sd2"):
         parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     pipeline = getattr(diffusers, STOCK[family][image])(**parts, scheduler=scheduler)
     pipeline.set_progress_bar_config(disable=True)
@@ -215,8 +217,8 @@ def difference(ours, expected):
 
 
 SCHEDULERS = [
-    ("sd2", "ddim"), ("sd2", "dpmsolver++"), ("sdxl", "ddim"), ("sdxl", "dpmsolver++"), ("sd35", "auto"),
-    ("sd35", "flow dpmsolver++"), ("flux-dev", "auto"), ("flux-schnell", "auto"),
+    ("sd1", "ddim"), ("sd2", "ddim"), ("sd2", "dpmsolver++"), ("sdxl", "ddim"), ("sdxl", "dpmsolver++"),
+    ("sd35", "auto"), ("sd35", "flow dpmsolver++"), ("flux-dev", "auto"), ("flux-schnell", "auto"),
 ]  # fmt: skip
 
 
@@ -229,7 +231,7 @@ def test_latents_equal_those_of_the_stock_pipeline(model_of, family, scheduler):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_stage_latents_equal_those_of_the_stock_pipeline(model_of, family):
     case = Case(family, model_of(family))
-    scheduler = "ddim" if family in ("sd2", "sdxl") else "auto"
+    scheduler = "ddim" if family in UNETS else "auto"
     ours = our_latents(case, scheduler, early=True)
     assert difference(ours, stock_latents(family, case, scheduler, early=True)) <= 1e-5
     one_stage = our_latents(case, scheduler)
@@ -241,7 +243,7 @@ def test_two_stage_latents_equal_those_of_the_stock_pipeline(model_of, family):
 def test_image_to_image_latents_equal_those_of_the_stock_pipeline(model_of, family, scheduler):
     case = Case(family, model_of(family))
     # stock flow pipelines round .7 of 3 steps up to 3, the others and ours down to 2
-    strength = 0.7 if family in ("sd2", "sdxl") else 2 / 3
+    strength = 0.7 if family in UNETS else 2 / 3
     ours = our_latents(case, scheduler, strength=strength)
     assert difference(ours, stock_latents(family, case, scheduler, strength=strength)) <= 1e-5
 
@@ -249,7 +251,7 @@ def test_image_to_image_latents_equal_those_of_the_stock_pipeline(model_of, fami
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_oracle_can_fail_when_the_mask_is_another(model_of, family):
     case = Case(family, model_of(family))
-    scheduler = "ddim" if family in ("sd2", "sdxl") else "auto"
+    scheduler = "ddim" if family in UNETS else "auto"
     expected = stock_latents(family, case, scheduler)
     case.mask = 1 - case.mask
     assert difference(our_latents(case, scheduler), expected) > 1e-3
@@ -308,6 +310,22 @@ def test_a_plan_renders_with_one_call_per_step_and_no_needless_row(model_of, fam
     images = renderer.images(renderer.latents([plan.plan_one(k) for k in range(2)]))
     assert calls == [rows * 2] * 2
     assert [image.shape for image in images] == [(HEIGHT, WIDTH, 3)] * 2
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["sd2", "sdxl", "sd35", "flux-dev"])
+def test_half_precision_renders_roughly_the_same_picture(model_of, family_folder, family, dtype):
+    half = load_model(family_folder(family), device="cpu", dtype=dtype)
+    plan = NoiseCutMix(classes=ClassList.of(["bag", "coat"]), latent_height=8, latent_width=12, latent_cell=2)
+    settings = RenderSettings(num_inference_steps=2, height=HEIGHT, width=WIDTH)
+    ours, full = (Renderer(model, settings).latents([plan.plan_one(0)]) for model in (half, model_of(family)))
+    assert 0 < difference(ours, full) < 0.1
+    pixels = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        assert difference(half.family.decode(full), model_of(family).family.decode(full)) < 0.1
+        assert difference(half.family.encode_images(pixels), model_of(family).family.encode_images(pixels)) < 0.1
+    # SDXL's autoencoder overflows in float16
+    assert half.family.vae.dtype == (torch.float32 if (family, dtype) == ("sdxl", "float16") else half.dtype)
 
 
 def test_settings_that_a_family_does_not_have_are_refused(model_of):

@@ -36,6 +36,8 @@ class Kind:
     """Field of the adapter -> the entry of ``model_index.json`` that sets it."""
     needs_no: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the stock pipeline takes beside the parts, to be built without what is not needed here."""
+    upcasts: bool = False
+    """Whether the autoencoder overflows in float16, unless its config says that it does not (force_upcast)."""
     inversions: bool = True
     """Whether diffusers reads textual inversions for it."""
 
@@ -53,6 +55,7 @@ KINDS: dict[str, Kind] = {
         parts={"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"} | _TWO_CLIPS,
         settings={"zero_negative": "force_zeros_for_empty_prompt"},
         needs_no={"add_watermarker": False},
+        upcasts=True,
     ),
     "StableDiffusion3Pipeline": Kind(
         name="SD 3 and 3.5",
