@@ -81,13 +81,15 @@ def is_legal(value: Any, kind: str, options: dict[str, Any]) -> bool:
     if kind in {"INT", "FLOAT"}:
         whole = isinstance(value, int) or (kind == "FLOAT" and isinstance(value, float))
         return whole and options.get("min", value) <= value <= options.get("max", value)
+    if kind == "BOOLEAN":
+        return isinstance(value, bool)
     return isinstance(value, str) if kind == "STRING" else value in options["options"]
 
 
 def test_there_is_a_workflow_for_each_use():
     assert NAMES == [
-        "compare_with_stock", "dataset_loop", "noisecutmix_demo", "noisecutmix_guider_flux", "noisecutmix_sd15",
-        "noisecutmix_sdxl",
+        "compare_with_stock", "dataset_loop", "diff_ii", "noisecutmix_demo", "noisecutmix_guider_flux",
+        "noisecutmix_sd15", "noisecutmix_sdxl",
     ]  # fmt: skip
 
 
@@ -337,6 +339,23 @@ def test_the_demo_makes_garments_of_two_classes_each(runs, server):
         assert image.shape == (3, 32, 32)
         assert label[list(record.class_ids)].tolist() == pytest.approx(record.weights)
         assert min(record.weights) > 0.2
+
+
+@pytest.mark.slow
+def test_diff_ii_makes_boots_between_two_boots_with_their_label(runs, server):
+    prompt, outputs = runs("diff_ii")
+    new = pictures(server, outputs[node_titled("New images", prompt)]["images"])
+    given = pictures(server, outputs[node_titled("The two that they come from", prompt)]["images"])
+    assert [picture.shape for picture in new + given] == [(256, 256, 3)] * 6
+    distances = [np.abs(one.astype(float) - other).mean() for one, other in itertools.combinations(new + given, 2)]
+    # of 255, measured: 5 to 44
+    assert min(distances) > 3, "no two are the same"
+    folder = server.base / "output" / prompt[node_titled("Soft Label Writer", prompt)]["inputs"]["dataset"]
+    data = ncm.SyntheticDataset(folder)
+    assert len(data) == 4
+    boot = data.classes.index("ankle boot")
+    for _, label in data:
+        assert label.tolist() == [float(class_id == boot) for class_id in range(10)]
 
 
 @pytest.mark.slow
