@@ -19,6 +19,7 @@ from .fingerprint import fingerprint
 from .load_file import load_single_file
 from .load_folder import kind_of, load_parts, read_index
 from .load_source import demo_folder, find_model
+from .weights import not_finite
 
 __all__ = [
     "Model",
@@ -146,9 +147,14 @@ def model_fingerprint(source: str | Path) -> str:
 
 def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Family:
     """The adapter around the components, on their device."""
-    for part in parts.values():
+    for name, part in parts.items():
         if isinstance(part, torch.nn.Module):
             part.to(device).eval().requires_grad_(False)
+            if strange := not_finite(part):
+                raise InputError(
+                    f"The {name} of {folder} has weights that are not finite in {str(dtype).removeprefix('torch.')}, "
+                    f"such as {strange}; the file is damaged, or its numbers are too large for float16 (take bfloat16)."
+                )
     if kind.upcasts and dtype == torch.float16 and parts["vae"].config.get("force_upcast"):
         parts["vae"].float()
     index = read_index(folder)

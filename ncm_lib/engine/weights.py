@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import InputError
 
 # integers are position ids and the like
@@ -31,6 +33,14 @@ def check_weights(file: Path) -> None:
         raise InputError(
             f"{file} holds weights of {strange[0]}; legal: {', '.join(_FLOATS)}. Quantised models are not read."
         )
+
+
+def not_finite(module: torch.nn.Module) -> str | None:
+    """The name of a weight that is NaN or infinite, or None where all are numbers."""
+    names, weights = zip(*module.named_parameters(), strict=True)
+    # one answer from the device for all of them
+    sound = torch.stack([weight.isfinite().all() for weight in weights]).tolist()
+    return None if all(sound) else names[sound.index(False)]
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:

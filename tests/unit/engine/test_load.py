@@ -156,6 +156,19 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(tiny_folder, tmp
         load_model(copy)
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (float("-inf"), "float32"), (1e6, "float16")])
+def test_weights_that_are_not_finite_are_named(tiny_folder, tmp_path, value, dtype):
+    copy = copy_of(tiny_folder, tmp_path)
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["conv_out.weight"][3, 0, 0, 0] = value
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(
+        InputError, match=rf"unet of .* not finite in {dtype}, such as conv_out\.weight; the file is dama"
+    ):
+        load_model(copy, device="cpu", dtype=dtype)
+
+
 def test_quantised_weights_are_refused(tiny_folder, tmp_path):
     copy = copy_of(tiny_folder, tmp_path)
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
