@@ -7,9 +7,12 @@ from comfy_api.latest import ComfyExtension, io
 from .circle import CircleInterpolation
 from .class_pair import ClassPair
 from .cutmix_mask import CutMixMask
+from .deep_image_prior import DeepImagePrior
 from .demo_images import LoadDemoImages
 from .demo_model import LoadDemoModel
+from .demo_photograph import LoadDemoPhotograph
 from .encode_prompts import EncodePrompts
+from .forward_noise import ForwardNoise
 from .guider import NoiseCutMixGuider
 from .inversion import DDIMInversion
 from .noise import NoiseFromLatent, SampleNoise
@@ -45,4 +48,7 @@ class Extension(ComfyExtension):
             CircleInterpolation,
             TwoStageConditioning,
             LoadDemoImages,
+            ForwardNoise,
+            DeepImagePrior,
+            LoadDemoPhotograph,
         ]
