@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ncm_lib import ClassList, NoiseCutMix, RenderSettings, generate, verify
+from ncm_lib import ClassList, NoiseCutMix, RenderSettings, generate, invert, load_source, verify
+from ncm_lib.cli.main import main
 from ncm_lib.engine.ray_run import _Job, _Maker, _Starts, generate_with_ray
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "noisecutmix[ray]"')
@@ -133,6 +136,23 @@ def test_actors_go_on_with_a_data_set_and_make_what_one_process_makes(
     assert (run["ended"], run["shard"], run["made"]) == ("done", "ray/2", COUNT - 5)
     assert make(tiny_folder, folder).made == 0
     assert ray.is_initialized(), "a Ray that was there before was shut down"
+
+
+def test_actors_start_from_a_pool_of_inversions(local_ray, tiny_model, tiny_folder, tmp_path, monkeypatch):
+    for number in range(3):
+        file = tmp_path / "photos" / "sneaker" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file)
+    # the actors have other working directories
+    monkeypatch.chdir(tmp_path)
+    invert(tiny_model, load_source("photos"), out="pool", num_inference_steps=2, measure=False)
+    words = ["generate", "diff-ii", "--model", str(tiny_folder), "--pool", "pool", "--num-inference-steps", "2"]
+    words += ["--batch-size", str(BATCH), "--device", "cpu"]
+    with one_thread():
+        assert main([*words, "--out", "whole"]) == 0
+    assert main([*words, "--out", "set", "--ray", "--ray-actors", "2"]) == 0
+    same(tmp_path / "set", tmp_path / "whole")
+    assert len(content(tmp_path / "set")) == 15 + 15 + 4
 
 
 def test_an_actor_that_is_killed_at_work_is_replaced_and_nothing_is_lost_or_doubled(
