@@ -15,6 +15,7 @@ from .encode_prompts import EncodePrompts
 from .forward_noise import ForwardNoise
 from .guider import NoiseCutMixGuider
 from .inversion import DDIMInversion
+from .load_concepts import LoadConcepts
 from .noise import NoiseFromLatent, SampleNoise
 from .plan_sample import PlanSample
 from .sampler import DualPromptMixedSampler
@@ -33,6 +34,7 @@ class Extension(ComfyExtension):
         """All nodes, in the order of a graph that uses them."""
         return [
             LoadDemoModel,
+            LoadConcepts,
             ClassPair,
             EncodePrompts,
             CutMixMask,

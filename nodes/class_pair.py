@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..ncm_lib.methods.noisecutmix import NoiseCutMix
+from ..ncm_lib.plan.classes import ClassList
 from ..ncm_lib.plan.pairs import PairPolicy
 from ..ncm_lib.plan.prompts import class_prompts
-from .class_inputs import check_classes, class_inputs, read_classes
+from .class_inputs import NOT_LINKED, check_classes, class_inputs, learned_input, read_classes
 from .noise import MAX_SEED
 from .sockets import CATEGORY, Classes, ClassIds, Prompts
 
@@ -59,6 +62,7 @@ class ClassPair(io.ComfyNode):
                 io.String.Input(
                     "class_b", default="", tooltip="A class name fixes class B for all samples; empty draws it."
                 ),
+                learned_input(),
             ],
             outputs=[
                 Prompts.Output(id="prompts_a", display_name="prompts A", tooltip="Class A's prompt, one per sample."),
@@ -72,10 +76,15 @@ class ClassPair(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, class_file: str = "", class_names: str = "", meta_class: str = "", prompt: str = ""
+        cls,
+        class_file: str = "",
+        class_names: str = "",
+        meta_class: str = "",
+        prompt: str = "",
+        learned_classes: Any = NOT_LINKED,
     ) -> str | bool:
         """Refuse a class list or a template that cannot be meant, before anything runs."""
-        return check_classes(class_file, class_names, meta_class, prompt)
+        return check_classes(class_file, class_names, meta_class, prompt, linked=learned_classes != NOT_LINKED)
 
     @classmethod
     def execute(
@@ -89,9 +98,10 @@ class ClassPair(io.ComfyNode):
         pair_policy: str,
         class_a: str,
         class_b: str,
+        learned_classes: ClassList | None = None,
     ) -> io.NodeOutput:
         """Draw the pairs."""
-        classes = read_classes(class_file, class_names, meta_class)
+        classes = read_classes(class_file, class_names, meta_class, learned_classes)
         fixed_b = classes.id_of(class_b.strip()) if class_b.strip() else None
         method = NoiseCutMix.checked(
             classes=classes,

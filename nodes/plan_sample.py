@@ -10,8 +10,9 @@ from comfy_execution.graph import ExecutionBlocker
 
 from ..ncm_lib.errors import InputError
 from ..ncm_lib.methods.noisecutmix import NoiseCutMix
+from ..ncm_lib.plan.classes import ClassList
 from ..ncm_lib.plan.planes import mask_planes
-from .class_inputs import check_classes, class_inputs, read_classes
+from .class_inputs import NOT_LINKED, check_classes, class_inputs, learned_input, read_classes
 from .class_pair import CLASS_A, DIFFERENT, PAIR_POLICIES, PAIR_POLICY
 from .cutmix_mask import ALPHA, BOX_CLASS, OWNERS, PLACEMENT, ROUNDING
 from .datasets import DATASET, dataset_path, missing, planned_manifest
@@ -84,6 +85,7 @@ class PlanSample(io.ComfyNode):
                     tooltip="-1: the lowest samples that the data set lacks when the run starts, so queueing N runs "
                     "makes N batches. Otherwise the first sample to plan, whether it is there or not.",
                 ),
+                learned_input(),
             ],
             outputs=[
                 Plans.Output(
@@ -101,14 +103,20 @@ class PlanSample(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, dataset: str = "-", class_file: str = "", class_names: str = "", meta_class: str = "", prompt: str = ""
+        cls,
+        dataset: str = "-",
+        class_file: str = "",
+        class_names: str = "",
+        meta_class: str = "",
+        prompt: str = "",
+        learned_classes: Any = NOT_LINKED,
     ) -> str | bool:
         """Refuse a folder or classes that cannot be meant, before anything runs."""
         try:
             dataset_path(dataset)
         except InputError as error:
             return str(error)
-        return check_classes(class_file, class_names, meta_class, prompt)
+        return check_classes(class_file, class_names, meta_class, prompt, linked=learned_classes != NOT_LINKED)
 
     @classmethod
     def fingerprint_inputs(cls, index: int = -1, **_: Any) -> float | int:
@@ -135,6 +143,7 @@ class PlanSample(io.ComfyNode):
         class_a: str,
         batch_size: int,
         index: int,
+        learned_classes: ClassList | None = None,
     ) -> io.NodeOutput:
         """Plan the batch; a data set that lacks nothing stops the rest of the graph without an error."""
         template = latent_image["samples"]
@@ -142,7 +151,7 @@ class PlanSample(io.ComfyNode):
             raise InputError("Plan Sample makes pictures: give it an empty image latent, [N, C, height, width].")
         height, width = template.shape[-2:]
         method = NoiseCutMix.checked(
-            classes=read_classes(class_file, class_names, meta_class),
+            classes=read_classes(class_file, class_names, meta_class, learned_classes),
             prompt=prompt,
             alpha=alpha,
             placement=placement,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from .learned import learned_classes
 from .lora import LoraPair
 
 SD1_ENCODER = "clip_l"
@@ -151,27 +151,7 @@ class ConceptSet:
             >>> ConceptSet(classes=learned, embeddings=vectors).classes_for(ClassList.of(["Sooty_Tern"])).tokens
             ('<class_0>',)
         """
-        exact = dict(zip(self.classes.names, self.classes.tokens, strict=True))
-        spaced: dict[str, str] = {}
-        for name, tokens in exact.items():
-            spaced.setdefault(with_spaces(name), tokens)
-        missing = [name for name in classes.names if name not in exact and with_spaces(name) not in spaced]
-        if missing:
-            near = difflib.get_close_matches(with_spaces(missing[0]), spaced, n=3, cutoff=0.4)
-            shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            learned = ", ".join(map(repr, near or [*self.classes.names[:5]]))
-            raise InputError(
-                f"The concepts were not learned for {shown}; they know {len(self.classes)} classes, near: {learned}. "
-                'Take a class list whose names are among them ("/" and "_" count as spaces), or concepts of these '
-                "classes."
-            )
-        tokens = tuple(exact.get(name) or spaced[with_spaces(name)] for name in classes.names)
-        if len(set(tokens)) < len(tokens):
-            twice = [name for name, words in zip(classes.names, tokens, strict=True) if tokens.count(words) > 1]
-            raise InputError(
-                f"The classes {', '.join(map(repr, twice[:5]))} mean the same learned class; give it once."
-            )
-        return replace(classes, meta_class=classes.meta_class or self.classes.meta_class, tokens=tokens)
+        return learned_classes(classes, self.classes)
 
 
 def class_tokens(count: int, per_class: int = 1) -> tuple[str, ...]:
@@ -191,11 +171,6 @@ def class_tokens(count: int, per_class: int = 1) -> tuple[str, ...]:
 def numbered_tokens(token: str, count: int) -> str:
     """``<word>`` itself for a count of one, else ``<word_0> <word_1> ...``."""
     return token if count == 1 else " ".join(f"{token[:-1]}_{number}>" for number in range(count))
-
-
-def with_spaces(name: str) -> str:
-    """A class name with "/" and "_" as spaces."""
-    return " ".join(re.sub(r"[/_]", " ", name).split())
 
 
 def _bytes(tensor: Tensor) -> bytes:

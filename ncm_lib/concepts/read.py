@@ -51,8 +51,12 @@ def read_concepts(path: str | Path) -> ConceptSet:
 
 
 def is_concepts(folder: Path) -> bool:
-    """Whether a folder looks like one that ``read_concepts`` takes; nothing is read."""
-    return current(folder, MANIFEST).is_file() or is_published(folder) or is_diffusers(folder)
+    """Whether a folder says by its files' names that it holds concepts; nothing is read."""
+    return (
+        any(current(folder, name).is_file() for name in (MANIFEST, LORA))
+        or is_published(folder)
+        or any(folder.glob("learned_embeds*.safetensors"))
+    )
 
 
 def _read_ours(folder: Path) -> ConceptSet:

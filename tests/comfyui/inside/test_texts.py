@@ -14,7 +14,7 @@ PINNED = Path(__file__).with_name("schema.json")
 # own text where a locale has none, so the locales leave such a text out, or put it in other words.
 MESSAGE_SYNTAX = re.compile(r"[@{}|]")
 # Their choices are ComfyUI's own, or the user's files.
-OPEN_CHOICES = {"sampler_name", "scheduler", "class_file"}
+OPEN_CHOICES = {"sampler_name", "scheduler", "class_file", "concepts"}
 
 
 @pytest.fixture(scope="module")
