@@ -23,6 +23,7 @@ from .invert import Invert
 from .preview import Preview
 from .suffixes import Suffixes
 from .termination import Terminated, terminable
+from .train_concepts import TrainConcepts
 from .verify import Verify
 
 _DESCRIPTION = "Soft-labelled training images from a diffusion model."
@@ -78,6 +79,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
     commands = {
         "demo": Demo,
         "generate": Generate,
+        "train-concepts": TrainConcepts,
         "invert": Invert,
         "suffixes": Suffixes,
         "preview": Preview,
