@@ -1,8 +1,8 @@
 """Kills a concept training again and again, resumes it each time, and compares it with an undisturbed one.
 
-``python kill_training.py FOLDER MODEL IMAGES`` prints one JSON object. One process loads the libraries and forks a child
-per attempt; the child counts its file operations in the folder, which Python announces to audit hooks just before they
-happen, and sends itself SIGKILL at one of them.
+``python kill_training.py FOLDER MODEL IMAGES`` prints one JSON object. One process loads the libraries and forks a
+child per attempt; the child counts its file operations in the folder, which Python announces to audit hooks just before
+they happen, and sends itself SIGKILL at one of them.
 """
 
 from __future__ import annotations
