@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from .store.reader import SyntheticDataset as SyntheticDataset
     from .store.repair import repair as repair
     from .store.verify import verify as verify
+    from .training.classifier import train_classifier as train_classifier
+    from .training.classifier_config import ClassifierTraining as ClassifierTraining
     from .training.concepts import train_concepts as train_concepts
     from .training.concepts_config import ConceptTraining as ConceptTraining
 
@@ -66,6 +68,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Box": "maths.masks",
     "ClassList": "plan.classes",
+    "ClassifierTraining": "training.classifier_config",
     "ConceptSet": "concepts.concept_set",
     "ConceptTraining": "training.concepts_config",
     "DAFusion": "methods.da_fusion",
@@ -116,6 +119,7 @@ _HOMES = {
     "save_concepts": "concepts.save",
     "slerp": "maths.interpolation",
     "soft_labels": "maths.labels",
+    "train_classifier": "training.classifier",
     "train_concepts": "training.concepts",
     "verify": "store.verify",
 }

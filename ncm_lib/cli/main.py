@@ -23,6 +23,7 @@ from .invert import Invert
 from .preview import Preview
 from .suffixes import Suffixes
 from .termination import Terminated, terminable
+from .train_classifier import TrainClassifier
 from .train_concepts import TrainConcepts
 from .verify import Verify
 
@@ -80,6 +81,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "demo": Demo,
         "generate": Generate,
         "train-concepts": TrainConcepts,
+        "train-classifier": TrainClassifier,
         "invert": Invert,
         "suffixes": Suffixes,
         "preview": Preview,

@@ -1,4 +1,4 @@
-"""Imports go down only: cli and nodes, then training and metrics, engine, store and its neighbours, plan, maths."""
+"""Imports go down only: cli and nodes, then training, metrics, engine, store and its neighbours, plan, maths."""
 
 import ast
 import subprocess
@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FLOORS = {
-    "cli": 6, "nodes": 6,
-    "training": 5, "metrics": 5,
+    "cli": 7, "nodes": 7,
+    "training": 6,
+    "metrics": 5,
     "engine": 4,
     "store": 3, "methods": 3, "sources": 3, "concepts": 3, "dip": 3,
     "plan": 2,

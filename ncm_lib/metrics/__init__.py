@@ -1,0 +1,1 @@
+"""How good classifiers and synthetic images are."""

@@ -1,0 +1,257 @@
+"""An image classifier with its classes and what it reads: loading, probabilities, features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..engine.fingerprint import fingerprint
+from ..errors import InputError, MissingExtraError
+from ..typing import Float32, Float64, UInt8
+from .preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation
+
+HEAD = "classifier.json"
+BATCH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """A network that tells classes apart."""
+
+    name: str
+    module: nn.Module
+    """A transformers model for image classification, in evaluation mode."""
+    classes: tuple[str, ...]
+    """Names; the module's output c is ``classes[c]``."""
+    preparation: Preparation
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.module.parameters()).device
+
+    @torch.inference_mode()
+    def logits(self, pixels: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n classes"]:
+        """The module's output for pictures that are cropped to its size."""
+        return logits_of(self.module, self.preparation.normalised(pixels.to(self.device))).float().cpu()
+
+    def probabilities(self, pictures: Iterator[UInt8[np.ndarray, "3 h w"]]) -> Float64[np.ndarray, "n classes"]:
+        """Softmax of the logits, for pictures that are cropped."""
+        parts = [torch.softmax(self.logits(batch).double(), dim=1) for batch in batches(pictures)]
+        return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.classes)))
+
+    @torch.inference_mode()
+    def features(self, pictures: Iterator[UInt8[np.ndarray, "3 h w"]]) -> Float32[np.ndarray, "n width"]:
+        """What the last linear layer reads, for pictures that are cropped."""
+        parts: list[Tensor] = []
+        with _listening(self) as heard:
+            for batch in batches(pictures):
+                self.logits(batch)
+                parts.append(heard.pop().flatten(1).float().cpu())
+        return torch.cat(parts).numpy() if parts else np.zeros((0, 1), dtype=np.float32)
+
+
+def logits_of(module: nn.Module, pixels: Float32[Tensor, "n 3 h w"]) -> Tensor:
+    """The logits of a transformers classifier."""
+    return module(pixel_values=pixels).logits
+
+
+def batches(pictures: Iterator[UInt8[np.ndarray, "3 h w"]], size: int = BATCH) -> Iterator[UInt8[Tensor, "n 3 h w"]]:
+    """Equally large pictures, stacked."""
+    waiting: list[np.ndarray[Any, np.dtype[Any]]] = []
+    for picture in pictures:
+        waiting.append(picture)
+        if len(waiting) == size:
+            yield torch.from_numpy(np.stack(waiting))
+            waiting = []
+    if waiting:
+        yield torch.from_numpy(np.stack(waiting))
+
+
+def load_classifier(source: str | Path, *, device: str | None = None) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        source: a folder that ``ncm train-classifier`` wrote (or its ``model`` folder), any folder of a transformers
+            image classifier, or a hub id. Weights must be safetensors.
+        device: "cpu", "cuda"...; None takes the best one there is.
+
+    Returns:
+        The classifier, in evaluation mode.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+        MissingExtraError: it is one of timm's, and timm is not installed.
+    """
+    path = Path(source)
+    folder = path / "model" if (path / "model" / HEAD).is_file() else path
+    module = pretrained(str(folder))
+    if (folder / HEAD).is_file():
+        classes, preparation = _head(folder / HEAD)
+    else:
+        labels = module.config.id2label
+        classes = tuple(str(labels[place]) for place in sorted(labels))
+        preparation = preparation_of(str(folder))
+    module.eval().to(device or best_device())
+    return Classifier(name=str(source), module=module, classes=classes, preparation=preparation)
+
+
+def save_classifier(folder: Path, module: Any, classes: tuple[str, ...], preparation: Preparation) -> None:
+    """Write a classifier in transformers' layout, with ``classifier.json`` and ``preprocessor_config.json`` beside."""
+    with _no_bars():
+        module.save_pretrained(folder)
+    own = {
+        "format": "ncm-classifier-1",
+        "classes": list(classes),
+        "resolution": preparation.resolution,
+        "resize": preparation.resize,
+        "mean": list(preparation.mean),
+        "std": list(preparation.std),
+    }
+    # the class of transformers that resizes the shorter side and cuts out the centre
+    theirs = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": preparation.resize},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": preparation.resolution, "width": preparation.resolution},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preparation.mean),
+        "image_std": list(preparation.std),
+    }
+    for name, content in ((HEAD, own), ("preprocessor_config.json", theirs)):
+        (folder / name).write_text(f"{json.dumps(content, indent=2)}\n", encoding="utf-8")
+
+
+def pretrained(source: str, **options: Any) -> Any:
+    """A transformers image classifier.
+
+    Args:
+        source: folder or hub id.
+        options: of ``from_pretrained``, such as ``num_labels``.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+        MissingExtraError: timm is needed and not installed.
+    """
+    from transformers import AutoModelForImageClassification
+
+    try:
+        with _no_bars():
+            return AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, **options)
+    except ImportError as error:
+        raise no_timm(source) from error
+    except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
+        raise InputError(
+            f"There is no image classifier at {source!r} ({_first_line(error)}). Legal: a folder that `ncm "
+            "train-classifier` wrote, a folder of a transformers image classifier (config.json, model.safetensors), or "
+            "a hub id such as owner/name. Pickled weights are not read."
+        ) from error
+
+
+def no_timm(source: str) -> MissingExtraError:
+    """The error for classifiers of timm where timm is missing."""
+    return MissingExtraError(
+        f"The classifier {source!r} is one of timm's, and timm is not installed. Install it with: "
+        'pip install "noisecutmix[timm]"'
+    )
+
+
+def preparation_of(source: str) -> Preparation:
+    """Size and normalisation as ``preprocessor_config.json`` says it; 224 px and ImageNet's colours without one."""
+    from transformers.utils import cached_file
+
+    try:
+        file = cached_file(source, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False)
+        fields: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    except (OSError, ValueError):
+        fields = {}
+    side = _side(fields.get("size"), 224)
+    resolution = _side(fields.get("crop_size"), side) if fields.get("do_center_crop") else side
+    mean, std = fields.get("image_mean") or IMAGENET_MEAN, fields.get("image_std") or IMAGENET_STD
+    return Preparation(resolution=resolution, resize=max(side, resolution), mean=_colours(mean), std=_colours(std))
+
+
+def classifier_fingerprint(source: str | Path) -> str:
+    """Which classifier a folder holds, without loading it; the name where it is a hub id."""
+    path = Path(source)
+    folder = path / "model" if (path / "model" / HEAD).is_file() else path
+    return fingerprint(folder) if folder.is_dir() else str(source)
+
+
+def best_device() -> str:
+    """The device that is there."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _head(file: Path) -> tuple[tuple[str, ...], Preparation]:
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        preparation = Preparation(
+            resolution=fields["resolution"],
+            resize=fields["resize"],
+            mean=_colours(fields["mean"]),
+            std=_colours(fields["std"]),
+        )
+        return tuple(fields["classes"]), preparation
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} is not the head of a classifier ({_first_line(error)}). Train it again, or take the file out: "
+            "then the names and sizes of config.json and preprocessor_config.json count."
+        ) from error
+
+
+def _side(value: Any, otherwise: int) -> int:
+    if isinstance(value, dict):
+        value = value.get("shortest_edge") or value.get("height")
+    return value if isinstance(value, int) and value > 0 else otherwise
+
+
+def _colours(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Small files need no progress bar."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _listening(classifier: Classifier) -> Iterator[list[Tensor]]:
+    """Keep what the last linear layer is given."""
+    layers = [module for module in classifier.module.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise InputError(f"The classifier {classifier.name} has no linear layer, so it has no features to compare by.")
+    heard: list[Tensor] = []
+    handle = layers[-1].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    try:
+        yield heard
+    finally:
+        handle.remove()
