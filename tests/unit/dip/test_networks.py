@@ -1,5 +1,8 @@
 """The two networks: any size, every scale, and nothing of torch's own randomness."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -76,3 +79,24 @@ def test_the_unets_norm_is_layer_norm_over_channels_and_pixels():
 def test_sides_below_eight_are_refused():
     with pytest.raises(InputError, match="7 x 32 pixels; a network needs at least 8 per side"):
         build_network(UNetConfig(), 1, 1, (7, 32), seed=0)
+
+
+def test_it_computes_what_a_straightforward_implementation_does():
+    from torch import nn
+
+    bench = runpy.run_path(str(Path(__file__).parents[2] / "bench" / "dip.py"))
+    ours = build_network(SkipConfig(widths=(6, 8, 10)), 32, 3, (32, 40), seed=3)
+    plain = nn.Sequential(*bench["scale"](32, [6, 8, 10]), nn.Conv2d(6, 3, 1), nn.Sigmoid())
+    # both list their layers in the order in which a picture passes them
+    with torch.no_grad():
+        for one, other in zip(plain.parameters(), ours.parameters(), strict=True):
+            one.copy_(other)
+    z = torch.rand(1, 32, 32, 40)
+    found, expected = ours(z), plain(z)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    found.square().mean().backward()
+    expected.square().mean().backward()
+    for (name, one), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(
+            one.grad, other.grad, rtol=1e-3, atol=1e-6, msg=lambda text, at=name: f"{at}: {text}"
+        )
