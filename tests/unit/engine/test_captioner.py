@@ -86,6 +86,18 @@ def test_a_run_that_was_cut_short_goes_on_and_gives_the_same_file(captioner, ima
     assert (tmp_path / "cut.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize("end", ["", '\n{"caption": "to'])
+def test_a_second_crash_behind_a_torn_line_loses_nothing(captioner, images, tmp_path, end):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    (tmp_path / "c.jsonl").write_text('{"caption": "by hand"}' + end)
+    with pytest.raises(KeyboardInterrupt):
+        caption_images(captioner, images, out=tmp_path / "c.jsonl", batch_size=2, on_progress=stop)
+    captions = read_captions(tmp_path / "c.jsonl")
+    assert (len(captions), captions[0].caption) == (3, "by hand")
+
+
 def test_captions_that_are_there_are_not_made_again(captioner, images, tmp_path):
     file = tmp_path / "c.jsonl"
     caption_images(captioner, images.take([0, 1]), out=file)

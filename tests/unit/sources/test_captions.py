@@ -56,6 +56,12 @@ def test_a_damaged_line_is_named(tmp_path, line, says):
         read_captions(tmp_path / "c.jsonl")
 
 
+def test_a_damaged_last_line_that_is_whole_is_named_too(tmp_path):
+    (tmp_path / "c.jsonl").write_bytes(b'{"caption": "in snow"}\n{"capt\n')
+    with pytest.raises(InputError, match=r"c\.jsonl line 2 is not readable"):
+        read_captions(tmp_path / "c.jsonl")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.jsonl cannot be read \(No such file or directory\)"):
         read_captions(tmp_path / "nowhere.jsonl")
