@@ -88,7 +88,7 @@ def is_legal(value: Any, kind: str, options: dict[str, Any]) -> bool:
 
 def test_there_is_a_workflow_for_each_use():
     assert NAMES == [
-        "compare_with_stock", "dataset_loop", "diff_ii", "noisecutmix_demo", "noisecutmix_guider_flux",
+        "compare_with_stock", "dataset_loop", "diff_ii", "dip_restore", "noisecutmix_demo", "noisecutmix_guider_flux",
         "noisecutmix_sd15", "noisecutmix_sdxl",
     ]  # fmt: skip
 
@@ -356,6 +356,22 @@ def test_diff_ii_makes_boots_between_two_boots_with_their_label(runs, server):
     boot = data.classes.index("ankle boot")
     for _, label in data:
         assert label.tolist() == [float(class_id == boot) for class_id in range(10)]
+
+
+@pytest.mark.slow
+def test_two_untrained_networks_restore_the_photograph(runs, server):
+    prompt, outputs = runs("dip_restore")
+    clean = np.asarray(Image.open(FOLDER.parent / "ckpts" / "demo" / "photograph.png"), dtype=np.float64)
+
+    def decibels(title: str) -> float:
+        (shown,) = pictures(server, outputs[node_titled(title, prompt)]["images"])
+        return 10 * np.log10(255**2 / ((shown - clean) ** 2).mean())
+
+    assert decibels("Denoised") > decibels("Noisy") + 4
+    assert decibels("Half of its pixels") < 12
+    assert decibels("Inpainted") > 25
+    (text,) = outputs[node_titled("Forward Noise", prompt)]["text"]
+    assert text.startswith("t = 30: alpha_bar 0.98")
 
 
 @pytest.mark.slow
