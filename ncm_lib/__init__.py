@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine.ray_run import generate_with_ray as generate_with_ray
     from .engine.settings import RenderSettings as RenderSettings
     from .engine.shards import Shard as Shard
+    from .engine.speed import Speed as Speed
     from .errors import InputError as InputError
     from .errors import MissingExtraError as MissingExtraError
     from .maths.interpolation import circle_angle as circle_angle
@@ -90,6 +91,7 @@ _HOMES = {
     "ScaledLinearSchedule": "maths.schedules",
     "Shard": "engine.shards",
     "SourceListing": "sources.listing",
+    "Speed": "engine.speed",
     "SyntheticDataset": "store.reader",
     "area_resize": "maths.resize",
     "circle_angle": "maths.interpolation",

@@ -54,6 +54,8 @@ class ResolvedSettings(BaseModel):
     height: int
     width: int
     dtype: str
+    speed: str = "plain"
+    """The model's ``Speed``: it may change last bits."""
 
 
 def render_hash(settings: ResolvedSettings, *, fingerprint: str, batch_shape: int, versions: dict[str, str]) -> str:
