@@ -178,4 +178,5 @@ def resolve_settings(
         height=height,
         width=width,
         dtype=str(model.dtype).removeprefix("torch."),
+        speed=str(model.speed),
     )
