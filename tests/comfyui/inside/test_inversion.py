@@ -152,6 +152,17 @@ def test_flow_models_take_euler_steps_and_their_latents_shift_is_not_put_back(co
     torch.testing.assert_close(captured["inverted"]["samples"], clean + 0.3, rtol=1e-5, atol=1e-5)
 
 
+def test_a_flow_that_is_inverted_half_the_way_starts_there_again(comfy, run_graph):
+    """A flow's sampler multiplies noise by its first sigma."""
+    graph = Inverting("flux")
+    graph.model = graph.given(still(comfy, "flux", 0.0))
+    graph.sigmas = graph.given(torch.tensor([0.5, 0.25, 0.0]))
+    graph.sampled(graph.inverted(), sampler_name="euler")
+    captured = run_graph(graph).captured
+    torch.testing.assert_close(captured["inverted"]["samples"], 2 * (graph.latents - 0.1159) * 0.3611)
+    torch.testing.assert_close(captured["sampled"]["samples"], graph.latents, rtol=1e-5, atol=1e-5)
+
+
 def test_a_model_that_sees_no_noise_leaves_the_scaled_latent(comfy, run_graph):
     graph = Inverting()
     graph.model = graph.given(still(comfy, "sd15", 0.0))
