@@ -157,3 +157,17 @@ def test_a_data_set_is_made_with_concepts(tiny_model, checkpoint, tmp_path):
     assert ncm.verify(tmp_path / "aug").ok
     with pytest.raises(InputError, match="model_fingerprint"):
         ncm.generate(method, tiny_model, out=tmp_path / "aug", count=2, settings=settings)
+
+
+def test_an_actor_of_ray_puts_the_concepts_on_its_model(tiny_folder, tiny_model, checkpoint, tmp_path):
+    from ncm_lib.engine.ray_run import _Job
+
+    wanted = load_concepts(tiny_model, checkpoint)
+    values = dict.fromkeys(field.name for field in dataclasses.fields(_Job))
+    given = {
+        "method": ncm.NoiseCutMix(classes=wanted.classes), "model": str(tiny_folder), "out": tmp_path, "count": 2,
+        "seed": 0, "settings": ncm.RenderSettings(), "image_format": "png", "save_masks": True, "device": "cpu",
+        "dtype": "float32", "concepts": checkpoint, "any_base": False,
+    }  # fmt: skip
+    _, renderer, manifest = _Job(**{**values, **given}).settled()
+    assert renderer.model.fingerprint == manifest.model_fingerprint == wanted.fingerprint
