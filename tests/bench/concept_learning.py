@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--count", type=int, default=500, help="images per rate")
     parser.add_argument("--guidance", type=float, default=None, help="default: the model's own")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--embedding-learning-rate", type=float, default=1e-2)

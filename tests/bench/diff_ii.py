@@ -9,7 +9,8 @@ Faithfulness: the share of images that a CNN trained on the 60,000 real training
 ten. Diversity: the mean distance between two images of one class in that CNN's last hidden layer, rows at length 1 (it
 is not LPIPS). The same numbers for the real few-shot images and for real held-out ones stand above the table.
 
-Without --concepts, a picture of the circle alone is made (--picture FILE): any model, its own classes.
+With --fractions-only and without --concepts: what a suffix does to a model that knows the classes by name. A picture of
+the circle alone (--picture FILE) needs no concepts either.
 """
 
 from __future__ import annotations
@@ -151,11 +152,16 @@ def ablation(bench: Bench) -> None:
 
 def fractions(bench: Bench) -> None:
     """Circle starts with a suffix in the first share of the steps."""
+    plain = None
     for fraction in FRACTIONS:
         method = bench.method(suffixes=tuple(bench.options.suffixes), suffix_fraction=fraction)
         samples = list(method.plan(0, bench.count))
         images = bench.made(bench.model, samples, bench.pool.latent)
-        bench.score(f"circle, suffix in {fraction:g} of the steps", images, bench.ids(samples))
+        plain = images if plain is None else plain
+        changed = np.abs(images.astype(float) - plain).mean()
+        bench.score(
+            f"circle, suffix in {fraction:g} of the steps ({changed:.1f} of 255 changed)", images, bench.ids(samples)
+        )
 
 
 def few_shot_images(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
@@ -203,13 +209,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="images per row")
     parser.add_argument("--inversion-steps", type=int, default=50)
     parser.add_argument("--suffixes", nargs="+", default=["a bag", "a trouser", "a dress", "a sneaker"])
+    parser.add_argument("--fractions-only", action="store_true", help="leave the ablation of the starts out")
     parser.add_argument("--picture", type=Path, default=None)
     options = parser.parse_args()
     bench = Bench(options)
     if options.picture is not None:
         circle_picture(bench, options.picture)
     else:
-        ablation(bench)
+        if not options.fractions_only:
+            ablation(bench)
         fractions(bench)
 
 
