@@ -48,24 +48,26 @@ def run_restorations(
         image = load_image(path)
         clean = _like(load_image(command.clean[number]), image) if command.clean else None
         mask = load_mask(masks[min(number, len(masks) - 1)]) if masks else None
-        film = _Film(command, name, image)
-        with film:
-            restored = restore(
-                image,
-                task,
-                config=config,
-                mask=mask,
-                factor=factor,
-                clean=clean,
-                seed=[command.seed],
-                device=command.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-                dtype=command.dtype,
-                compile=command.compile,
-                measure_every=command.every,
-                on_step=film,
-            )
-        yield _write(command.out, name, restored, film, {"task": task, "config": config.model_dump(mode="json"),
-                                                         "seed": command.seed, "version": __version__})  # fmt: skip
+        try:
+            with _Film(command, name, image) as film:
+                restored = restore(
+                    image,
+                    task,
+                    config=config,
+                    mask=mask,
+                    factor=factor,
+                    clean=clean,
+                    seed=[command.seed],
+                    device=command.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+                    dtype=command.dtype,
+                    compile=command.compile,
+                    measure_every=command.every,
+                    on_step=film,
+                )
+        except KeyboardInterrupt as error:
+            raise type(error)(f"{number} of {len(names)} images are restored; {name} would begin anew") from error
+        made = {"task": task, "config": config.model_dump(mode="json"), "seed": command.seed, "version": __version__}
+        yield _write(command.out, name, restored, film, made)
 
 
 def config_of(command: Restoring, *, keep_known: bool) -> DipConfig:

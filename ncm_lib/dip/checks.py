@@ -67,8 +67,8 @@ def check_values(images: Float[Tensor, "n c h w"], masks: Float[Tensor, "n 1 h w
 
 
 def clean_batch(clean: Tensor, images: Float[Tensor, "n c h w"], times: int) -> Float[Tensor, "n c k l"]:
-    """The clean images as [N, C, H, W] in the size of the results."""
-    goals = (clean if clean.ndim == 4 else clean[None]).to(images.device, torch.float64)
+    """The clean images as [N, C, H, W] in the size of the results, on the CPU: not every device has float64."""
+    goals = (clean if clean.ndim == 4 else clean[None]).to("cpu", torch.float64)
     wanted = (*images.shape[:2], images.shape[2] * times, images.shape[3] * times)
     if goals.shape != wanted:
         raise InputError(f"The clean image has the shape {list(clean.shape)}; the result will have {list(wanted)}.")

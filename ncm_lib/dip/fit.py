@@ -165,7 +165,7 @@ class Fitting:
         clean = self._clean
         if clean is None or (iteration % self._measure_every and iteration != self._config.iterations):
             return None
-        result, output = self._now(), self._problem.finish(output)
+        result, output = self._now().cpu(), self._problem.finish(output).cpu()
         large = min(clean.shape[-2:]) >= 11
         quality = Quality(
             iteration=iteration,

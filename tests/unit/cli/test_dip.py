@@ -140,6 +140,7 @@ def test_an_interrupted_run_leaves_earlier_results(files, capsys, monkeypatch):
 
     monkeypatch.setattr(dip_run, "_Film", Stopped)
     assert main(["dip", "denoise", "clean.png", "noisy.png", "--out", "out", *QUICK]) == 130
+    assert "ncm: interrupted; 1 of 2 images are restored; noisy would begin anew" in capsys.readouterr().err
     assert {path.name for path in (files / "out").glob("*.png")} == {"clean.png", "clean-strip.png"}
 
 
