@@ -35,6 +35,8 @@ class Export:
     min_weight: float | None = None
     """imagefolder-hard-labels only: leave out images whose largest weight is below it. Higher: purer classes, fewer
     images."""
+    filter: str | None = None
+    """Name of a filter (`ncm filter`): leave out the samples that it does not keep."""
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
@@ -50,6 +52,7 @@ class Export:
                     shard_samples=self.shard_samples,
                     shard_mb=self.shard_mb,
                     min_weight=self.min_weight,
+                    filter=self.filter,
                     on_progress=show,
                 )
         except KeyboardInterrupt as error:

@@ -44,11 +44,11 @@ class ClipScore:
     by = "clip"
 
     def __init__(self, model: str | Path, *, prompt: str = DEFAULT_TEMPLATE, device: str | None = None) -> None:
-        from transformers import CLIPModel, CLIPTokenizerFast
+        from transformers import CLIPModel, CLIPTokenizer
 
         try:
             network: Any = CLIPModel.from_pretrained(str(model), use_safetensors=True)
-            self._tokenizer: Any = CLIPTokenizerFast.from_pretrained(str(model))
+            self._tokenizer: Any = CLIPTokenizer.from_pretrained(str(model))
         except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"There is no CLIP model at {str(model)!r} ({first}); {_LEGAL}.") from error

@@ -128,21 +128,28 @@ def filter_dataset(
     scores = _known_scores(root, named, head, index, sizes)
     missing = np.flatnonzero(np.isnan(scores))
     classes = ClassList.of(manifest.classes, manifest.meta_class)
-    try:
-        for start in range(0, len(missing), batch_size):
-            part = missing[start : start + batch_size]
-            scores[part] = _scored(root, manifest, records, part, scorer, classes)
-            if on_progress is not None:
-                on_progress(len(index) - len(missing) + start + len(part), len(index))
-    finally:
-        # what is scored so far is kept whatever happens; without the rest nobody reads its marks
+
+    def write() -> Bool[np.ndarray, " m"]:
         there = np.flatnonzero(~np.isnan(scores))
         groups = _groups(records, there) if per_class else np.zeros(len(there), dtype=np.int64)
         kept = highest(scores[there], groups, keep)
-        marks = Filter(head=head, index=index[there], bytes=sizes[there], score=scores[there], kept=kept)
-        written = marks.write(root, named)
+        Filter(head=head, index=index[there], bytes=sizes[there], score=scores[there], kept=kept).write(root, named)
+        return kept
+
+    for start in range(0, len(missing), batch_size):
+        part = missing[start : start + batch_size]
+        try:
+            scores[part] = _scored(root, manifest, records, part, scorer, classes)
+        except BaseException:
+            if start:
+                # kept for the next call; nobody reads marks that do not know all samples
+                write()
+            raise
+        if on_progress is not None:
+            on_progress(len(index) - len(missing) + start + len(part), len(index))
+    kept = write()
     return Filtered(
-        path=written,
+        path=filter_path(root, named),
         name=named,
         count=len(index),
         kept=int(kept.sum()),

@@ -14,6 +14,7 @@ from .export_imagefolder import write_imagefolder
 from .export_parquet import write_parquet
 from .export_source import Source, Written
 from .export_webdataset import write_webdataset
+from .filters import kept_by
 from .ledger import Ledger
 from .manifest import Manifest
 from .new_folder import leftovers, new_folder
@@ -42,6 +43,7 @@ def export(
     shard_samples: int | None = None,
     shard_mb: int | None = None,
     min_weight: float | None = None,
+    filter: str | None = None,  # noqa: A002, its name in the command line and on the disk
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
     """Write the finished samples of a data set in another format, into a new folder that is whole or not there.
@@ -65,6 +67,7 @@ def export(
         shard_samples: images per shard or Parquet file, at most; None: 1000 or 10,000.
         shard_mb: megabytes (2**20 bytes) of images per shard or Parquet file, at most; None: 256 or 512.
         min_weight: of ``imagefolder-hard-labels``: leave out images whose largest weight is below it, in [0, 1].
+        filter: name of a filter of the data set ("clip"): leave out the samples that it does not keep.
         on_progress: called with (samples that are through, all of them).
 
     Raises:
@@ -81,6 +84,9 @@ def export(
     if target.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{target} lies in the data set {root}, which holds its own files only; take another folder.")
     ledger = Ledger.read(root, manifest)
+    done = int(ledger.done.sum())
+    if filter is not None:
+        ledger = kept_by(ledger, manifest, filter)
     source = Source(root=root, manifest=manifest, ledger=ledger, on_progress=on_progress or _silent)
     if not len(source):
         raise InputError(
@@ -91,7 +97,9 @@ def export(
     notes += [f"{there} was left by an export that was killed, or that still runs" for there in leftovers(target)]
     with new_folder(target) as folder, plain_errors(target):
         written = _WRITERS[to](folder, source, **options)
-    if missing := manifest.count - len(source):
+    if left_out := done - len(source):
+        notes.insert(0, f"{left_out} of {done} samples are left out by the filter {filter!r}")
+    if missing := manifest.count - done:
         notes.insert(
             0, f"{missing} of {manifest.count} samples are not done and so not there; run the generation again"
         )

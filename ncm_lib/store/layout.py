@@ -19,13 +19,15 @@ FAILURES = "failures.jsonl"
 SOFT_LABELS = "soft_labels.npy"
 PREVIEW = "preview.png"
 PARQUET = "index.parquet"
+FILTERS = "filters"
+"""The folder of scores and marks, one file per filter."""
 DAMAGED = "damaged"
 """The folder of what was taken out of use; nothing reads it."""
 PER_FOLDER = 1000
 
 _OURS = re.compile(
     r"dataset\.json|images|masks|metadata(-[0-9]+)?\.jsonl|failures\.jsonl|stats\.jsonl|index\.parquet"
-    r"|soft_labels\.npy|preview\.(png|html)|damaged|\.ncm-([0-9]+|merge)\.lock|\..+\.[0-9]+\.tmp"
+    r"|soft_labels\.npy|preview\.(png|html)|filters|damaged|\.ncm-([0-9]+|merge)\.lock|\..+\.[0-9]+\.tmp"
 )
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..typing import Float32
+from .filters import kept_by
 from .images import decode_image
 from .layout import ImageFormat, image_name
 from .ledger import Ledger
@@ -31,13 +32,15 @@ class SyntheticDataset(Dataset[tuple[Any, Tensor]]):
     Args:
         path: the folder that a generation wrote.
         transform: takes an RGB PIL image; None gives a float32 tensor [3, H, W] in [0, 1].
+        filter: name of a filter of the data set ("clip"): only the samples that it keeps. None: all that are done.
 
     Attributes:
         classes: names; a label's column c is ``classes[c]``.
         records: one per sample; a sequence that is read from the disk, so the samples take 16 bytes each in memory.
 
     Raises:
-        InputError: no data set, or one without a finished sample; on reading an item, an image that is damaged.
+        InputError: no data set, or one without a finished sample; no such filter, or one that does not know all
+            samples; on reading an item, an image that is damaged.
 
     Example:
         >>> data = SyntheticDataset("aug")  # doctest: +SKIP
@@ -45,10 +48,18 @@ class SyntheticDataset(Dataset[tuple[Any, Tensor]]):
         >>> loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, transform: Callable[[Image.Image], Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        transform: Callable[[Image.Image], Any] | None = None,
+        filter: str | None = None,  # noqa: A002, its name in the command line and on the disk
+    ) -> None:
         self.path = Path(path)
         manifest = Manifest.read(self.path)
         ledger = Ledger.read(self.path, manifest)
+        if filter is not None:
+            ledger = kept_by(ledger, manifest, filter)
         self.classes = manifest.classes
         self._image_format: ImageFormat = manifest.image_format
         self.records = Records(ledger)
