@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .store.verify import verify as verify
     from .training.classifier import train_classifier as train_classifier
     from .training.classifier_config import ClassifierTraining as ClassifierTraining
+    from .training.compare import compare as compare
     from .training.concepts import train_concepts as train_concepts
     from .training.concepts_config import ConceptTraining as ConceptTraining
 
@@ -98,6 +99,7 @@ _HOMES = {
     "circle_coefficients": "maths.interpolation",
     "circle_interpolate": "maths.interpolation",
     "class_prompts": "plan.prompts",
+    "compare": "training.compare",
     "cutmix_box": "maths.masks",
     "ddim_step": "maths.inversion",
     "export": "store.export",

@@ -1,0 +1,204 @@
+"""What a comparison is told: data, generators, rows, shots and seeds, from a TOML file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..engine.settings import RenderSettings
+from ..errors import InputError
+from ..methods import Method
+from .classifier_config import ClassifierTraining
+from .concepts_config import ConceptTraining
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ALL = "all"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Data(_Part):
+    """The table ``data``."""
+
+    train: str
+    """Real images that the few shots are drawn from."""
+    test: str
+    """Images for the final scores of every cell."""
+    meta_class: str = ""
+    """What the classes are kinds of: fills {metaclass} of prompts."""
+
+
+class Inversion(_Part):
+    """``inversion`` of a generator: how Diff-II's pools are made."""
+
+    num_inference_steps: int = Field(default=50, ge=1)
+    timestep_spacing: Literal["trailing", "leading"] = "trailing"
+
+
+class Generator(_Part):
+    """A table ``generators.NAME``."""
+
+    model: str
+    """demo, a folder, a file or a hub id."""
+    concepts: dict[str, Any] | None = None
+    """Options of a concept training (``ConceptTraining``), which every (shots, seed) then has for itself. Without it:
+    the model as it is."""
+    inversion: Inversion = Inversion()
+    batch_size: int = Field(default=8, ge=1)
+    """Samples per model call."""
+
+
+class Row(_Part):
+    """An entry of ``rows``: one line of the report's tables."""
+
+    name: str = Field(pattern=r"^[^/\s][^/\n]*$")
+    method: str | None = None
+    """What generates (noisecutmix, sd-random, diff-ii, diff-mix...). Without it: real images alone."""
+    generator: str | None = None
+    """Name of a generator; with one generator in the plan it need not be said."""
+    multiplier: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Synthetic images per real one."""
+    options: dict[str, Any] = {}
+    """Options of the method."""
+    render: dict[str, Any] = {}
+    """Take the place of [render]."""
+    classifier: dict[str, Any] = {}
+    """Take the place of [classifier], such as pixel = "cutmix"."""
+    train: str | None = None
+    """Other real images in place of the few shots, all of them: such as those that the generator has seen."""
+
+
+class ComparePlan(_Part):
+    """A plan file."""
+
+    data: Data
+    shots: tuple[int | Literal["all"], ...] = Field(min_length=1)
+    """Real images per class; "all" is every image."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Each changes the subset, the generator and the classifier."""
+    baseline: str
+    """The row that all others are compared with."""
+    threads: int = Field(default=1, ge=1)
+    """Per job; part of what numbers depend on, so it does not follow --jobs."""
+    device: str = "cpu"
+    """cpu, cuda, mps."""
+    classifier: dict[str, Any] = {}
+    render: dict[str, Any] = {}
+    generators: dict[str, Generator] = {}
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> ComparePlan:
+        names = [row.name for row in self.rows]
+        for what, values in (("rows", names), ("seeds", self.seeds), ("shots", self.shots)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} has an entry twice: {list(values)}")
+        if self.baseline not in names:
+            raise ValueError(f"the baseline is {self.baseline!r}, which is no row; there are {', '.join(names)}")
+        if any(shots != ALL and shots < 1 for shots in self.shots) or any(seed < 0 for seed in self.seeds):
+            raise ValueError('shots are 1 or more (or "all"), and seeds are 0 or more')
+        for row in self.rows:
+            self._check(row)
+        return self
+
+    def _check(self, row: Row) -> None:
+        """All options of a row are tried before anything runs."""
+        self.classifier_of(row, 0)
+        if row.method is None:
+            return
+        kind, generator = method_of(row.method), self.generator_of(row)
+        if unknown := sorted(row.options.keys() - kind.model_fields.keys()):
+            known = sorted(kind.model_fields.keys() - Method.model_fields.keys() - {"images", "pool"})
+            raise ValueError(f"row {row.name!r} gives {row.method} the options {unknown}; it has {known}")
+        _checked(RenderSettings, self.render | row.render, f"render of row {row.name!r}")
+        if generator.concepts is not None:
+            _checked(ConceptTraining, generator.concepts, "concepts")
+
+    def generator_of(self, row: Row) -> Generator:
+        """The generator that a row means."""
+        name = row.generator or (next(iter(self.generators)) if len(self.generators) == 1 else None)
+        if name not in self.generators:
+            raise ValueError(
+                f"row {row.name!r} names the generator {row.generator!r}; there are "
+                f"{', '.join(self.generators) or 'none'}"
+            )
+        return self.generators[name]
+
+    def classifier_of(self, row: Row, seed: int) -> ClassifierTraining:
+        """The classifier training of a row, settled."""
+        fields: dict[str, Any] = {**self.classifier, **row.classifier, "seed": seed}
+        return ClassifierTraining.of(fields.pop("protocol", "noisecutmix"), **fields).settled()
+
+    def concepts_of(self, generator: Generator, seed: int) -> ConceptTraining | None:
+        """The concept training of a generator, if it has one."""
+        if generator.concepts is None:
+            return None
+        return ConceptTraining.model_validate(generator.concepts | {"seed": seed})
+
+    def render_of(self, row: Row) -> RenderSettings:
+        """How a row's images are rendered."""
+        return RenderSettings.model_validate(self.render | row.render)
+
+
+def method_of(name: str) -> type[Method]:
+    """The method of a name."""
+    from .. import methods
+
+    kinds = {kind.name: kind for kind in map(methods.__dict__.get, methods.__all__) if kind not in (None, Method)}
+    if name not in kinds:
+        raise InputError(f"There is no method {name!r}; there are {', '.join(sorted(kinds))}.")
+    return kinds[name]
+
+
+def load_plan(path: str | Path) -> ComparePlan:
+    """Read a plan; relative paths in it start from its folder.
+
+    Raises:
+        InputError: it cannot be read, is no TOML, or holds what is not legal; the message says where.
+    """
+    file = Path(path)
+    try:
+        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{file} cannot be read as a plan ({error}); it is a TOML file, see `ncm compare --help`."
+        ) from error
+    try:
+        plan = ComparePlan.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place, text = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+        raise InputError(f"{file}: {place}: {text}." if place else f"{file}: {text}.") from error
+    return _placed(plan, file.absolute().parent)
+
+
+def _placed(plan: ComparePlan, folder: Path) -> ComparePlan:
+    """The plan with paths that do not depend on the working directory."""
+
+    def place(text: str) -> str:
+        return str(folder / text) if (folder / text).exists() else text
+
+    data = plan.data.model_copy(update={"train": place(plan.data.train), "test": place(plan.data.test)})
+    generators = {
+        name: one.model_copy(update={"model": one.model if one.model == "demo" else place(one.model)})
+        for name, one in plan.generators.items()
+    }
+    rows = tuple(row if row.train is None else row.model_copy(update={"train": place(row.train)}) for row in plan.rows)
+    return plan.model_copy(update={"data": data, "generators": generators, "rows": rows})
+
+
+def _checked(kind: type[BaseModel], fields: dict[str, Any], what: str) -> None:
+    try:
+        kind(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{what}: {'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error

@@ -1,0 +1,221 @@
+"""Whole comparisons of tiny models on tiny images."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ncm_lib import InputError
+from ncm_lib.training import compare_work
+from ncm_lib.training.compare import compare
+from ncm_lib.training.compare_plan import load_plan
+from ncm_lib.training.compare_tasks import task_graph
+
+HEAD = """
+shots = [{shots}]
+seeds = [{seeds}]
+baseline = "original"
+data = {{ train = "train", test = "test" }}
+classifier = {{ model = "resnet-32px", resolution = 16, epochs = 2, batch_size = 4 }}
+render = {{ num_inference_steps = 2 }}
+
+[generators.tiny]
+model = "{model}"
+inversion = {{ num_inference_steps = 2 }}
+{concepts}
+
+[[rows]]
+name = "original"
+"""
+ROWS = {
+    "mixup": 'classifier = { pixel = "mixup" }',
+    "noisecutmix": 'method = "noisecutmix"\noptions = { alpha = 2.0 }',
+    "sd-random+cutmix": 'method = "sd-random"\nclassifier = { pixel = "cutmix" }',
+    "diff-mix": 'method = "diff-mix"',
+    "diff-aug": 'method = "diff-aug"',
+    "diff-ii": 'method = "diff-ii"\nmultiplier = 2\nclassifier = { use = "replace" }',
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("compare"), np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("sneaker", "bag"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(4):
+                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def plan(data, tiny_folder):
+    """Writes a plan; more rows by name."""
+
+    def make(*rows: str, shots="2", seeds="0, 1", concepts="", model=None, extra="") -> Path:
+        text = HEAD.format(shots=shots, seeds=seeds, model=model or tiny_folder, concepts=concepts)
+        text += "".join(f'\n[[rows]]\nname = "{name}"\n{ROWS[name]}\n' for name in rows) + extra
+        file = data / "plan.toml"
+        file.write_text(text)
+        return file
+
+    return make
+
+
+def states(done) -> dict[str, str]:
+    return {f"{line['row']}/{line['shots']}/{line['seed']}": line["state"] for line in done.results}
+
+
+def test_every_row_of_the_issue_gets_a_number_from_concepts_of_its_own_cell(plan, tmp_path):
+    concepts = "concepts = { steps = 1, batch_size = 2, rank = 1 }"
+    names = [name for name in ROWS if name != "mixup"]
+    done = compare(plan(*names, seeds="0", concepts=concepts), out=tmp_path / "out")
+    assert set(states(done).values()) == {"done"}, [line["error"] for line in done.results]
+    kinds = [folder.name.partition("-")[0] for folder in (tmp_path / "out" / "tasks").iterdir()]
+    # the concepts of a subset are learned once, and all generators that need them share them
+    assert sorted(kinds) == ["classifier"] * 6 + ["concepts"] + ["generate"] * 5 + ["invert"]
+    by_row = {line["row"]: line for line in done.results}
+    assert by_row["original"]["synthetic_images"] == 0
+    assert by_row["noisecutmix"]["synthetic_images"] == 4
+    assert by_row["diff-ii"]["synthetic_images"] == 8
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(f"<h3>{name}</h3>" in page for name in names)
+    assert "<svg" in page
+
+
+def test_a_second_run_does_nothing_and_says_the_same(plan, tmp_path):
+    file, told = plan("mixup"), []
+    first = compare(file, out=tmp_path / "out")
+    second = compare(file, out=tmp_path / "out", on_task=lambda name, state, over, count: told.append(state))
+    assert told == ["cached"] * 4
+    assert first.results == second.results
+
+
+def test_a_seed_changes_subset_generator_and_classifier(plan, tmp_path):
+    graph = task_graph(load_plan(plan("noisecutmix", concepts="concepts = { steps = 1 }")))
+    for kind, fields in {
+        "classifier": ("train", "config"), "generate": ("seed",), "concepts": ("images", "config"),
+    }.items():  # fmt: skip
+        identities = [task.identity for task in graph.tasks.values() if task.kind == kind]
+        for name in fields:
+            values = {json.dumps(identity[name]) for identity in identities}
+            assert len(values) == 2, (kind, name)
+
+
+def test_more_shots_contain_fewer(plan):
+    graph = task_graph(load_plan(plan(shots='1, 2, "all"', seeds="0")))
+    assert len({cell.key for cell in graph.cells}) == 3
+
+
+def test_a_changed_option_makes_only_what_depends_on_it(plan, tmp_path):
+    compare(plan("noisecutmix", seeds="0"), out=tmp_path / "out")
+    told = {}
+    file = plan("noisecutmix", seeds="0")
+    file.write_text(file.read_text().replace("epochs = 2", "epochs = 3"))
+    compare(file, out=tmp_path / "out", on_task=lambda name, state, *_: told.update({name: state}))
+    assert {name.partition("-")[0]: state for name, state in told.items()} == {
+        "generate": "cached",
+        "classifier": "done",
+    }
+
+
+def test_failed_cells_are_shown_as_failed_and_tried_again(plan, tmp_path, monkeypatch):
+    broken = compare_work._WORK["generate"]
+
+    def fails(settings, out, needs, device):
+        if settings["seed"] == 1:
+            raise RuntimeError("no | luck")
+        return broken(settings, out, needs, device)
+
+    monkeypatch.setitem(compare_work._WORK, "generate", fails)
+    file = plan("noisecutmix")
+    done = compare(file, out=tmp_path / "out")
+    assert states(done) == {
+        "original/2/0": "done", "original/2/1": "done", "noisecutmix/2/0": "done", "noisecutmix/2/1": "failed",
+    }  # fmt: skip
+    assert done.failed == 1
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert r"failed: generate: RuntimeError: no \| luck" in text
+    assert "| noisecutmix | " in text
+    assert "1, 1 failed" in text
+    monkeypatch.undo()
+    assert set(states(compare(file, out=tmp_path / "out")).values()) == {"done"}
+
+
+def test_only_some_cells_are_run_and_the_report_tells_which_are_left(plan, tmp_path):
+    file = plan("mixup")
+    done = compare(file, out=tmp_path / "out", only=["mixup/2/0"])
+    assert [name for name, state in states(done).items() if state == "done"] == ["mixup/2/0"]
+    assert done.left == 3
+    assert "not run" in (tmp_path / "out" / "report.md").read_text()
+    with pytest.raises(InputError, match=r"No cell is called 'mixup/3/\*'. Cells are ROW/SHOTS/SEED, such as 'orig"):
+        compare(file, out=tmp_path / "out", only=["mixup/3/*"])
+
+
+def test_every_number_has_its_command_and_its_commit(plan, tmp_path):
+    file = plan(seeds="0")
+    (line,) = compare(file, out=tmp_path / "out").results
+    assert line["command"] == f"ncm compare {file} --out {tmp_path / 'out'} --only original/2/0"
+    assert line["commit"] is None or len(line["commit"]) == 40
+    assert line["command"] in (tmp_path / "out" / "report.md").read_text()
+    again = compare(file, out=tmp_path / "out", only=[line["command"].split()[-1]])
+    assert again.results[0]["accuracy"] == line["accuracy"]
+
+
+def test_results_are_a_table_of_parquet_too(plan, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = compare(plan("mixup", seeds="0"), out=tmp_path / "out")
+    table = parquet.read_table(tmp_path / "out" / "results.parquet").to_pylist()
+    assert table == list(done.results)
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == table
+
+
+@pytest.mark.slow
+def test_jobs_in_processes_find_the_same_numbers_even_when_one_is_killed(plan, tmp_path):
+    file, killed = plan(), []
+
+    def kill_one(*_):
+        if not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    one = compare(file, out=tmp_path / "one")
+    two = compare(file, out=tmp_path / "two", jobs=2, on_task=kill_one)
+    assert killed
+    assert set(states(two).values()) == {"done"}
+    assert [line["accuracy"] for line in one.results] == [line["accuracy"] for line in two.results]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (("seeds = [0, 1]", "seeds = []"), "seeds: "),
+        (("seeds = [0, 1]", "seeds = [0, 0]"), "seeds has an entry twice"),
+        (('baseline = "original"', 'baseline = "orig"'), "the baseline is 'orig', which is no row; there are original"),
+        (("epochs = 2", "epoch = 2"), "epoch is 2: Extra inputs"),
+        (("render = { num_inference_steps", "render = { steps"), "render of row 'noisecutmix': steps is 2"),
+        (('method = "noisecutmix"', 'method = "noisecutmax"'), "There is no method 'noisecutmax'; there are da-fusion"),
+        (("alpha = 2.0", "alfa = 2.0"), r"gives noisecutmix the options \['alfa'\]; it has \['alpha'"),
+        (('name = "noisecutmix"', 'name = "a/b"'), "name"),
+        (("[generators.tiny]", "[generator.tiny]"), "generator"),
+        (("shots = [2]", "shots = [2"), "cannot be read as a plan"),
+        (("shots = [2]", "shots = [9]"), "Classes with fewer images than were asked for"),
+        (('test = "test"', 'test = "nowhere"'), "nowhere"),
+    ],
+)
+def test_a_plan_that_is_not_legal_is_refused_before_anything_runs(plan, tmp_path, change, text):
+    file = plan("noisecutmix")
+    assert change[0] in file.read_text()
+    file.write_text(file.read_text().replace(*change))
+    with pytest.raises(InputError, match=text):
+        compare(file, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "tasks").exists()
