@@ -11,6 +11,7 @@ import tyro
 from pydantic import ValidationError
 
 from ..errors import InputError, MissingExtraError
+from .compare import Compare
 from .convert_concepts import ConvertConcepts
 from .demo import Demo
 from .dip import ACTIONS, Dip, parse_dip
@@ -82,6 +83,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "generate": Generate,
         "train-concepts": TrainConcepts,
         "train-classifier": TrainClassifier,
+        "compare": Compare,
         "invert": Invert,
         "suffixes": Suffixes,
         "preview": Preview,
