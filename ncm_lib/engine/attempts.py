@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from ..maths.rng import sample_seeds
@@ -44,26 +44,33 @@ class Attempt:
 
 
 class WorkList:
-    """What is still to be rendered, in batches of at most ``batch_shape``; out of memory halves the batches."""
+    """What is still to be rendered, in batches of at most ``batch_shape``; out of memory halves the batches.
 
-    def __init__(self, batch_shape: int) -> None:
+    Args:
+        batch_shape: samples per batch.
+        kind: what all samples of a batch must have in common.
+    """
+
+    def __init__(self, batch_shape: int, kind: Callable[[Sample], Hashable] = lambda _: None) -> None:
         self.batch_shape = batch_shape
+        self._kind = kind
         self.changes: list[dict[str, int]] = []
         """Each halving: the first sample index of the batch that did not fit, and the new batch shape."""
-        self._again: deque[Attempt] = deque()
+        self._waiting: dict[Hashable, deque[Attempt]] = {}
 
     def take(self, fresh: Iterable[Attempt]) -> list[Attempt]:
-        """The next batch: what is tried again first, then ``fresh`` ones."""
-        batch = [self._again.popleft() for _ in range(min(self.batch_shape, len(self._again)))]
-        for attempt in fresh if len(batch) < self.batch_shape else ():
-            batch.append(attempt)
-            if len(batch) == self.batch_shape:
+        """The next batch of one kind: a full one as soon as ``fresh`` has given one, else what is left."""
+        batch = self._full()
+        for attempt in fresh if not batch else ():
+            self._of_kind(attempt).append(attempt)
+            if batch := self._full():
                 break
-        return batch
+        return batch or self._rest()
 
     def put_back(self, attempts: Iterable[Attempt]) -> None:
-        """Try these again."""
-        self._again.extend(attempts)
+        """Try these again, before what has not been tried."""
+        for attempt in reversed(list(attempts)):
+            self._of_kind(attempt).appendleft(attempt)
 
     def halve(self, batch: list[Attempt]) -> bool:
         """Take a batch that did not fit apart; False where it was of one sample."""
@@ -71,5 +78,20 @@ class WorkList:
             return False
         self.batch_shape //= 2
         self.changes.append({"from_index": batch[0].planned.index, "batch_shape": self.batch_shape})
-        self._again.extendleft(reversed(batch))
+        self.put_back(batch)
         return True
+
+    def _of_kind(self, attempt: Attempt) -> deque[Attempt]:
+        return self._waiting.setdefault(self._kind(attempt.planned), deque())
+
+    def _full(self) -> list[Attempt]:
+        for waiting in self._waiting.values():
+            if len(waiting) >= self.batch_shape:
+                return [waiting.popleft() for _ in range(self.batch_shape)]
+        return []
+
+    def _rest(self) -> list[Attempt]:
+        for waiting in self._waiting.values():
+            if waiting:
+                return [waiting.popleft() for _ in range(len(waiting))]
+        return []

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..errors import InputError
 from ..methods.base import Method
 from ..plan.planes import mask_planes
-from ..plan.sample import Sample
+from ..plan.sample import FullMask, NoisedImage, PlanTable, Sample
 from ..store.images import Picture, encode_image, encode_mask, mask_sha256
 from ..store.layout import mask_name
 from ..store.manifest import Manifest
@@ -27,9 +27,10 @@ from .memory import is_out_of_memory, release_memory
 from .render import Renderer
 from .schedulers import make_scheduler
 from .settings import RenderSettings, ResolvedSettings
-from .starts import Inversion
+from .starts import Inversion, RealImage, start_step
 
 _PROBE_STEPS = 2
+_SURVEYED = 10_000
 # SDPA kernels that torch's own table does not have
 _MORE_KERNELS = ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math_for_mps")
 
@@ -38,25 +39,27 @@ _MORE_KERNELS = ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_pro
 class Estimate:
     """What one image costs, as the sum of what was counted and measured."""
 
-    calls: int
-    """Model calls that an image goes through, one per step with most schedulers."""
+    calls: float | int
+    """Model calls that an image goes through, one per step with most schedulers; on average, where that differs."""
     rows_per_call: int
     """Rows of an image in a model call: one per condition, and one more for guidance."""
     row_flops: int
     """Floating-point operations of the denoiser for one row, 2 per multiply-add."""
     decode_flops: int
     """The same for decoding one image."""
+    encode_flops: int
+    """The same for encoding the real image that one starts from; 0 where it starts from none."""
     batch_shape: int
     """The batch that fitted into memory."""
     seconds_per_batch: float
-    """All model calls, decoding, encoding."""
+    """Encoding of real images, all model calls, decoding, encoding of files."""
     bytes_per_image: float | None
     """Image, mask, record and label; None where the probe's images were NaN or of one colour."""
 
     @property
     def flops(self) -> int:
         """Floating-point operations per image."""
-        return self.calls * self.rows_per_call * self.row_flops + self.decode_flops
+        return round(self.calls * self.rows_per_call * self.row_flops) + self.decode_flops + self.encode_flops
 
     def seconds(self, images: int) -> float:
         """For so many images, in whole batches."""
@@ -71,6 +74,7 @@ def estimate(
     *,
     save_masks: bool = True,
     inversion: Inversion | None = None,
+    real_image: RealImage | None = None,
 ) -> Estimate:
     """Estimate the cost of a run by trying a little of it; nothing is written.
 
@@ -87,6 +91,7 @@ def estimate(
         settings: of the run.
         save_masks: count each sample's mask.
         inversion: for methods that start from inverted images.
+        real_image: for methods that start from real images.
 
     Returns:
         The cost of one image, in its parts.
@@ -113,13 +118,17 @@ def estimate(
         settings.model_copy(update={"num_inference_steps": _PROBE_STEPS}),
         default_scheduler=method.default_scheduler,
         inversion=inversion,
+        real_image=real_image,
     )
-    samples = list(method.plan(0, manifest.batch_shape))
-    calls = _calls(model.family, renderer.settings, settings.num_inference_steps)
+    samples = [_with_all_steps(sample) for sample in method.plan(0, manifest.batch_shape)]
+    # the share of each strength is that of the plan's first samples
+    table = method.plan(0, min(manifest.count, _SURVEYED))
+    calls = _calls(model.family, renderer.settings, settings.num_inference_steps, table)
     while True:
         try:
             row_flops, decode_flops = count_flops(model, renderer.latent_size, samples[0].conditions[0].prompt)
-            seconds_per_call, seconds_to_decode, images = _probe(renderer, samples)
+            encode_flops = _encode_flops(model, renderer) if table.images else 0
+            seconds_to_start, seconds_per_call, seconds_to_decode, images = _probe(renderer, samples)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -140,8 +149,9 @@ def estimate(
         rows_per_call=len(samples[0].conditions) + renderer.guided,
         row_flops=row_flops,
         decode_flops=decode_flops,
+        encode_flops=encode_flops,
         batch_shape=len(samples),
-        seconds_per_batch=calls * seconds_per_call + seconds_to_decode + seconds_to_encode,
+        seconds_per_batch=seconds_to_start + calls * seconds_per_call + seconds_to_decode + seconds_to_encode,
         bytes_per_image=fmean(sizes) if sizes else None,
     )
 
@@ -179,17 +189,33 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     return 2 * batch * heads * rows * key[-2] * (width + value[-1])
 
 
-def _calls(family: Family, settings: ResolvedSettings, steps: int) -> int:
+def _encode_flops(model: Model, renderer: Renderer) -> int:
+    pixels = torch.zeros(1, 3, renderer.settings.height, renderer.settings.width)
+    return _counted(lambda: model.family.encode_images(pixels))
+
+
+def _with_all_steps(sample: Sample) -> Sample:
+    """The sample, made to run the few steps of the probe wherever it starts."""
+    if not isinstance(sample.start, NoisedImage):
+        return sample
+    return replace(sample, start=replace(sample.start, strength=1.0))
+
+
+def _calls(family: Family, settings: ResolvedSettings, steps: int, table: PlanTable) -> float | int:
     scheduler = make_scheduler(
         family.scheduler, settings.scheduler, spacing=settings.timestep_spacing, final_sigma=settings.final_sigma
     )
     family.set_timesteps(scheduler, steps, settings.height // family.latent_cell, settings.width // family.latent_cell)
     # second-order schedulers call the model twice in a step
-    return len(scheduler.timesteps)
+    calls = len(scheduler.timesteps)
+    if table.images is None:
+        return calls
+    starts = [start_step(NoisedImage(source="", strength=strength), steps) or 0 for strength in table.images.strengths]
+    return fmean(calls - scheduler.order * starts[row] for row in table.images.strength_ids.tolist())
 
 
-def _probe(renderer: Renderer, samples: Sequence[Sample]) -> tuple[float, float, list[Picture | None]]:
-    """Seconds of a model call and of decoding one batch, and its images."""
+def _probe(renderer: Renderer, samples: Sequence[Sample]) -> tuple[float, float, float, list[Picture | None]]:
+    """Seconds of one batch's reading and encoding of real images, a model call and its decoding; and its images."""
     device = renderer.model.device
     times: list[float] = []
 
@@ -197,12 +223,15 @@ def _probe(renderer: Renderer, samples: Sequence[Sample]) -> tuple[float, float,
         times.append(_now(device))
 
     latents = renderer.latents(samples, on_step)
+    begun = _now(device)
+    renderer.source_latents(samples)
+    started = _now(device)
     if device.type != "cpu":
         renderer.images(latents)  # the first call of a kind sets a GPU up for it
     before = _now(device)
     images = renderer.images(latents)
     # the first call sets up, too
-    return (times[-1] - times[0]) / (len(times) - 1), _now(device) - before, [*images]
+    return started - begun, (times[-1] - times[0]) / (len(times) - 1), _now(device) - before, [*images]
 
 
 def _now(device: torch.device) -> float:
@@ -229,7 +258,7 @@ def _sizes(
             continue
         record = Record.from_sample(sample, method=manifest.method, plan_hash=manifest.plan_hash, renderer="ncm_lib")
         size = 0
-        if save_masks:
+        if save_masks and not isinstance(sample.mask, FullMask):
             mask = mask_planes(sample.mask, *latent_size)[0].numpy()
             record = replace(record, mask_file_name=mask_name(sample.index), mask_sha256=mask_sha256(mask))
             size += len(encode_mask(mask))

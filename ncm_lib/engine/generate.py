@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..errors import InputError
 from ..methods.base import Method
+from ..sources.listing import SourceListing
 from ..store.layout import MANIFEST
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
@@ -71,6 +72,7 @@ def generate(
     break_lock: bool = False,
     shard: Shard | None = None,
     inversion: Inversion | None = None,
+    images: SourceListing | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Make the samples 0..count-1 of a plan as a soft-labelled data set (format ncm-1), or those that are missing.
@@ -89,6 +91,7 @@ def generate(
         break_lock: take the folder over from a holder that is known to be dead.
         shard: the part that this process makes, where several make the data set together; None is all of it.
         inversion: looks inverted images up by content hash (``InversionPool.latent``), for methods that start there.
+        images: real images of ``load_source``, for methods that start from them.
         on_progress: called from this thread after every step.
 
     Returns:
@@ -109,7 +112,11 @@ def generate(
     """
     shard = shard or Shard()
     renderer = Renderer(
-        model, settings or RenderSettings(), default_scheduler=method.default_scheduler, inversion=inversion
+        model,
+        settings or RenderSettings(),
+        default_scheduler=method.default_scheduler,
+        inversion=inversion,
+        real_image=None if images is None else images.read,
     )
     method, manifest = settled(
         method, renderer, out=Path(out), count=count, seed=seed, batch_size=batch_size, image_format=image_format
@@ -184,6 +191,7 @@ def settled(
     # of the prompts with suffixes, which are many, the longest
     longest = sorted(plan.early.prompts, key=len)[-_LONGEST:] if plan.early else []
     renderer.learn_prompts([*plan.prompts, *longest])
+    renderer.check_starts(plan)
     return method, _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from ..store.disk import plain_errors, replace_bytes
 from ..store.lock import FolderLock
 from ..typing import Float32
 from .conditioning import stack
+from .fitted import fitted
 from .generate import Progress
 from .inversion import InversionSpacing, inverse_scheduler, invert_latents, psnr, reconstruct_latents
 from .load import Model
@@ -121,7 +121,7 @@ def invert(
             missing = [content for content in wanted if content not in latents]
             for start in range(0, len(missing), batch_size):
                 part = missing[start : start + batch_size]
-                pixels = torch.stack([_fitted(images.read(content), size) for content in part])
+                pixels = torch.stack([fitted(images.read(content), size) for content in part])
                 inverted, quality = _invert_batch(model, pixels, text, head, measure=measure, on_share=line.tell)
                 _refuse_broken(model, part, inverted)
                 for row, content in enumerate(part):
@@ -240,18 +240,6 @@ def _invert_batch(
     )
     both = psnr(pixels, family.decode(again).cpu()), psnr(pixels, family.decode(latents).cpu())
     return inverted.cpu(), [{"psnr": one, "psnr_autoencoder": other} for one, other in zip(*both, strict=True)]
-
-
-def _fitted(image: Image.Image, size: tuple[int, int]) -> Float32[Tensor, "3 height width"]:
-    """The image's centre at ``size`` (height, width), in [0, 1]."""
-    height, width = size
-    factor = max(height / image.height, width / image.width)
-    scaled = image.resize(
-        (max(width, round(image.width * factor)), max(height, round(image.height * factor))), Image.Resampling.BICUBIC
-    )
-    left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
-    pixels = np.asarray(scaled.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
-    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _parts(folder: Path, class_id: int) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..methods.base import Method
 from ..plan.planes import mask_planes
-from ..plan.sample import Sample
+from ..plan.sample import FullMask, Sample
 from ..store.record import Record
 from ..store.writer import DatasetWriter
 from .attempts import Attempt, WorkList
@@ -57,7 +57,8 @@ class Production:
         self._save_masks = save_masks
         self._stats = stats
         self._tell = tell
-        self._work = WorkList(batch_shape)
+        # a batch is denoised from one step on
+        self._work = WorkList(batch_shape, kind=renderer.start_step)
 
     def make(self, todo: Sequence[int]) -> None:
         """Make the samples ``todo``.
@@ -141,6 +142,7 @@ class Production:
 
     def _item(self, sample: Sample, image: Any) -> tuple[Record, Any, np.ndarray[Any, np.dtype[np.float32]] | None]:
         record = Record.from_sample(sample, method=self._method.name, plan_hash=self._plan_hash, renderer="ncm_lib")
-        # the share of condition 0 (class A) per latent cell
-        mask = mask_planes(sample.mask, *self._renderer.latent_size)[0].numpy() if self._save_masks else None
+        # the share of condition 0 (class A) per latent cell; where one condition owns all there is nothing to keep
+        keep = self._save_masks and not isinstance(sample.mask, FullMask)
+        mask = mask_planes(sample.mask, *self._renderer.latent_size)[0].numpy() if keep else None
         return record, image, mask

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import InputError, import_extra
 from ..methods.base import Method
+from ..sources.listing import SourceListing
 from ..store.layout import MANIFEST
 from ..store.ledger import Ledger
 from ..store.lock import FolderLock, LockedError
@@ -54,6 +55,7 @@ def generate_with_ray(
     save_masks: bool = True,
     break_lock: bool = False,
     inversion: Inversion | None = None,
+    images: SourceListing | None = None,
     device: str | None = None,
     dtype: str | None = None,
     concepts: str | Path | None = None,
@@ -81,6 +83,7 @@ def generate_with_ray(
         save_masks: also write each sample's mask.
         break_lock: take the folder over from a driver that is known to be dead.
         inversion: as in ``generate``; it is pickled for the actors.
+        images: as in ``generate``; the files must be at the same path on all machines.
         device: of the actors: "cpu", "cuda" or "mps"; None takes the GPUs that Ray knows of, else the CPU.
         dtype: as in ``load_model``; None is float16 where Ray has GPUs, else float32.
         concepts: as in ``load_concepts``, like ``any_base``; every actor puts them on its model.
@@ -119,6 +122,7 @@ def generate_with_ray(
             image_format=image_format,
             save_masks=save_masks,
             inversion=inversion,
+            images=images,
             device=device or ("cuda" if pool.gpus else None),
             dtype=dtype or ("float16" if pool.gpus else "float32"),
             concepts=None if concepts is None else Path(concepts).expanduser().resolve(),
@@ -187,6 +191,7 @@ class _Job:
     image_format: Literal["png", "webp", "jpeg"]
     save_masks: bool
     inversion: Inversion | None
+    images: SourceListing | None
     device: str | None
     dtype: str
     concepts: Path | None
@@ -202,6 +207,7 @@ class _Job:
             self.settings,
             default_scheduler=self.method.default_scheduler,
             inversion=self.inversion,
+            real_image=None if self.images is None else self.images.read,
         )
         method, manifest = settled(
             self.method,

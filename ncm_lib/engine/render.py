@@ -12,13 +12,13 @@ from torch import Tensor
 from ..errors import InputError
 from ..maths.rng import uniforms
 from ..plan.planes import mask_planes
-from ..plan.sample import Sample
+from ..plan.sample import PlanTable, Sample
 from .conditioning import Conditioning, stack
 from .denoise import EarlyConditions, denoise, early_steps
 from .load import Model
 from .schedulers import fresh, make_scheduler, resolve_name, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
-from .starts import Inversion, start_latents
+from .starts import Inversion, RealImage, check_image_starts, source_latents, start_latents, start_step
 
 
 class Renderer:
@@ -34,10 +34,12 @@ class Renderer:
         *,
         default_scheduler: str = "dpmsolver++",
         inversion: Inversion | None = None,
+        real_image: RealImage | None = None,
     ) -> None:
         self.model = model
         self.settings = resolve_settings(settings, model, default_scheduler)
         self._inversion = inversion
+        self._real_image = real_image
         self._scheduler = make_scheduler(
             model.family.scheduler,
             self.settings.scheduler,
@@ -67,11 +69,23 @@ class Renderer:
                 part = new[start : start + 64]
                 self._embeddings.update(zip(part, self.model.family.encode(part), strict=True))
 
+    def check_starts(self, table: PlanTable) -> None:
+        """InputError where a plan needs real images that did not come, or has a strength that leaves no step."""
+        check_image_starts(table, self.settings.num_inference_steps, given=self._real_image is not None)
+
+    def start_step(self, sample: Sample) -> int | None:
+        """How many of the first steps a sample leaves out; None where it starts from noise. One batch has one."""
+        return start_step(sample.start, self.settings.num_inference_steps)
+
+    def source_latents(self, samples: Sequence[Sample]) -> Tensor | None:
+        """Latents [N, c, h, w] of the real images that a batch starts from; None where it starts from none."""
+        return source_latents(samples, self._family, self._real_image, (self.settings.height, self.settings.width))
+
     def latents(self, samples: Sequence[Sample], on_step: Callable[[int], None] | None = None) -> Tensor:
         """Denoise the samples in one batch; their number is the batch shape.
 
         Args:
-            samples: N samples with the same number of conditions.
+            samples: N samples with the same number of conditions and the same start step.
             on_step: called after every step.
 
         Returns:
@@ -100,6 +114,8 @@ class Renderer:
             guidance_scale=self.settings.guidance_scale,
             num_inference_steps=self.settings.num_inference_steps,
             generators=[_step_generator(sample.seed) for sample in samples],
+            images=self.source_latents(samples),
+            first_step=self.start_step(samples[0]) or 0,
             on_step=on_step,
         )
 

@@ -1,19 +1,104 @@
-"""Where denoising starts: noise, or a point on the circle through two inversions."""
+"""Where denoising starts: noise, a real image with noise on it, or a point on the circle through two inversions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
 from ..maths.interpolation import angle_between, circle_angle, circle_interpolate
 from ..maths.rng import sample_noise
-from ..plan.sample import CirclePoint, Sample
+from ..plan.sample import CirclePoint, NoisedImage, PlanTable, Sample, Start
 from ..typing import Float32
+from .families import Family
+from .fitted import fitted
 
 Inversion = Callable[[str], Tensor]
 """The inverted latent [c, h, w] of an image, by its content hash."""
+RealImage: TypeAlias = Callable[[str], Image.Image]
+"""A real image as an RGB picture, by its content hash."""
+
+_NO_IMAGES = "This plan starts from real images, and none came; give the listing that it was made from (images=...)."
+
+
+def start_step(start: Start, num_inference_steps: int) -> int | None:
+    """How many of the first steps a sample leaves out; None where it does not start from an image.
+
+    Of N steps the last floor(strength * N) are run.
+
+    Args:
+        start: planned.
+        num_inference_steps: N.
+
+    Raises:
+        InputError: the strength leaves no step to be run.
+
+    Reference:
+        SDEdit (Meng et al., ICLR 2022).
+    """
+    if not isinstance(start, NoisedImage):
+        return None
+    return num_inference_steps - _steps_of(start.strength, num_inference_steps)
+
+
+def check_image_starts(table: PlanTable, num_inference_steps: int, *, given: bool) -> None:
+    """Refuse at once what would end a run later on.
+
+    Args:
+        table: of the plan, at least one row; it knows all the plan's strengths.
+        num_inference_steps: of the run.
+        given: whether real images are there.
+
+    Raises:
+        InputError: samples start from real images and none are there, or a strength leaves no step to be run.
+    """
+    if table.images is None:
+        return
+    if not given:
+        raise InputError(_NO_IMAGES)
+    for strength in table.images.strengths:
+        _steps_of(strength, num_inference_steps)
+
+
+def _steps_of(strength: float, num_inference_steps: int) -> int:
+    # 0.29 * 100 is a little less than 29
+    steps = math.floor(strength * num_inference_steps + 1e-9)
+    if not steps:
+        least = math.ceil(1 / strength - 1e-9)
+        raise InputError(
+            f"The strength {strength:g} leaves none of {num_inference_steps} steps to be run: that would only decode "
+            f"the real image again. Take at least {least} steps, or a strength of at least {1 / num_inference_steps:g}."
+        )
+    return steps
+
+
+def source_latents(
+    samples: Sequence[Sample], family: Family, real_image: RealImage | None, size: tuple[int, int]
+) -> Float32[Tensor, "n c h w"] | None:
+    """The latents of the real images that samples start from; None where they start from none.
+
+    Args:
+        samples: which all start from an image, or all do not.
+        family: encodes.
+        real_image: looks images up; they are scaled and cut to ``size``.
+        size: height and width in pixels.
+
+    Raises:
+        InputError: the samples need images that are not to be had, or one that cannot be read.
+    """
+    sources = [sample.start.source for sample in samples if isinstance(sample.start, NoisedImage)]
+    if not sources:
+        return None
+    if real_image is None:
+        raise InputError(_NO_IMAGES)
+    pixels = {source: fitted(real_image(source), size) for source in dict.fromkeys(sources)}
+    with torch.inference_mode():
+        return family.encode_images(torch.stack([pixels[source] for source in sources]))
 
 
 def start_latents(sample: Sample, shape: tuple[int, int, int], inversion: Inversion | None) -> Float32[Tensor, "c h w"]:

@@ -5,13 +5,15 @@ import dataclasses
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ncm_lib import ClassList, InputError, NoiseCutMix, RenderSettings, generate
+from ncm_lib import ClassList, DAFusion, InputError, NoiseCutMix, RenderSettings, generate
 from ncm_lib.engine.estimate import count_flops, estimate
 from ncm_lib.engine.generate import settled
 from ncm_lib.engine.render import Renderer
+from ncm_lib.plan.pool import PoolListing
 
 CLASSES = ClassList.of(["sneaker", "bag", "coat"])
 
@@ -68,6 +70,25 @@ def test_an_image_costs_its_rows_in_every_step_and_one_decoding(tiny_model, tmp_
 
 def test_without_guidance_there_is_one_row_less(tiny_model, tmp_path):
     assert cost_of(tiny_model, tmp_path, guidance_scale=1.0).rows_per_call == 2
+
+
+def test_image_starts_cost_the_steps_that_they_run_and_an_encoding(tiny_model, tmp_path):
+    listing = PoolListing(images=(("a",), ("b",), ("c",)))
+    method = DAFusion(classes=CLASSES, images=listing, strengths=(0.2, 1.0))
+    pictures = dict.fromkeys("abc", Image.new("RGB", (16, 16), "tan")).__getitem__
+    render = RenderSettings(num_inference_steps=10, guidance_scale=3.0)
+    method, manifest = settled(
+        method, Renderer(tiny_model, render, real_image=pictures), out=tmp_path, count=2000, seed=0, batch_size=2,
+        image_format="png",
+    )  # fmt: skip
+    cost = estimate(method, manifest, tiny_model, render, real_image=pictures)
+    share = float((method.plan(0, 2000).images.strength_ids == 1).mean())
+    assert cost.calls == pytest.approx(2 + 8 * share)
+    with torch.no_grad(), FlopCounterMode(display=False) as encode:
+        tiny_model.family.encode_images(torch.zeros(1, 3, 16, 16))
+    # the counter has no number for the attention kernel of the CPU
+    assert cost.encode_flops >= encode.get_total_flops() > 0
+    assert cost.flops == round(cost.calls * 2 * cost.row_flops) + cost.decode_flops + cost.encode_flops
 
 
 def test_a_second_order_scheduler_calls_the_model_twice_in_a_step(tiny_model, tmp_path):
