@@ -135,7 +135,6 @@ def test_the_write_ups_protocol_leaks_the_image_and_its_ssim_is_blind(clean):
 
 
 def test_the_curves_are_a_picture():
-    pytest.importorskip("matplotlib")
     from ncm_lib.dip.study_plot import draw_curves
 
     assert draw_curves([result(), result(arm="fresh")]).startswith(b"\x89PNG")
