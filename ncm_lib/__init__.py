@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .methods.real_guidance import RealGuidance as RealGuidance
     from .methods.real_mix import RealMix as RealMix
     from .methods.sd_random import SDRandom as SDRandom
+    from .metrics.evaluate import evaluate as evaluate
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
     from .sources.listing import SourceListing as SourceListing
@@ -64,10 +65,10 @@ if TYPE_CHECKING:
     from .training.compare import compare as compare
     from .training.concepts import train_concepts as train_concepts
     from .training.concepts_config import ConceptTraining as ConceptTraining
-
-__version__ = "0.1.0"
+    from .version import __version__ as __version__
 
 _HOMES = {
+    "__version__": "version",
     "Box": "maths.masks",
     "ClassList": "plan.classes",
     "ClassifierTraining": "training.classifier_config",
@@ -102,6 +103,7 @@ _HOMES = {
     "compare": "training.compare",
     "cutmix_box": "maths.masks",
     "ddim_step": "maths.inversion",
+    "evaluate": "metrics.evaluate",
     "export": "store.export",
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
@@ -128,7 +130,7 @@ _HOMES = {
     "verify": "store.verify",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import __version__
 from ..dip.config import DipConfig, InputConfig, SkipConfig, StoppingConfig, UNetConfig
 from ..dip.history import Restoration, Step
 from ..dip.restore import restore
 from ..dip.tasks import Task
 from ..errors import InputError
 from ..store.disk import plain_errors, replace_bytes
+from ..version import __version__
 from .dip_images import load_image, load_mask, save_picture, to_picture, unique_names
 from .dip_restore import Restoring
 

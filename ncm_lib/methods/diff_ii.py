@@ -22,7 +22,8 @@ class DiffII(Method):
     """The method of Diff-II (Wang and Chen, CVPR 2025) as a config.
 
     Every sample mixes two inversions of one class and keeps that class as its hard label. Within a class every
-    unordered pair is used once before any is used again; a class with a single image starts from noise.
+    unordered pair is used once before any is used again, in the order of the indices; a class with a single image
+    starts from noise.
 
     Example:
         >>> from ncm_lib import ClassList
@@ -110,9 +111,24 @@ class DiffII(Method):
         )
 
     def _slots(self, index: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-        """Each sample's class, and how many samples of that class come before it in the plan's order of pairs."""
-        first = leads(index, [count * self.expansion for count in self.pool.counts], self.seed, "diff-ii slot")
-        return first.class_ids, first.occurrence
+        """Each sample's class, and how many samples of that class come before it.
+
+        A round is as many samples as the pool has images, each class as often as it has images, shuffled; so counting
+        needs no more than the round that a sample stands in.
+        """
+        if not len(index):
+            return index, index
+        size, counts = len(self.pool), np.asarray(self.pool.counts, dtype=np.int64)
+        first = int(index[0]) // size * size
+        whole = np.arange(first, (int(index[-1]) // size + 1) * size, dtype=np.int64)
+        class_ids = leads(whole, self.pool.counts, self.seed, "diff-ii slot").class_ids
+        group = whole // size * len(counts) + class_ids
+        order = np.argsort(group, kind="stable")
+        _, begins, members = np.unique(group[order], return_index=True, return_counts=True)
+        rank = np.empty_like(whole)
+        rank[order] = np.arange(len(whole)) - np.repeat(begins, members)
+        turn = whole // size * counts[class_ids] + rank
+        return class_ids[index - first], turn[index - first]
 
     def _pairs(
         self, class_ids: Int64[np.ndarray, " n"], turn: Int64[np.ndarray, " n"], *, swap: Bool[np.ndarray, " n"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..engine.concepts import load_concepts
 from ..engine.generate import generate
 from ..engine.invert import invert
@@ -24,6 +23,7 @@ from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from ..sources.pool import InversionPool
 from ..store.disk import replace_bytes
+from ..version import __version__
 from .classifier import train_classifier
 from .classifier_config import ClassifierTraining
 from .compare_plan import method_of

@@ -100,7 +100,6 @@ def test_it_is_the_formula_evaluated_at_the_destination(family, velocity, final,
     context = captured["positive"][0][0]
     expected = by_hand(network_of(comfy, family), graph.latents * SCALE, context, [249, 499, 749, 999],
                        velocity=velocity, first=first)  # fmt: skip
-    # measured: 2e-6
     assert error(captured["inverted"]["samples"], expected) < 2e-5
 
 
