@@ -13,7 +13,6 @@ from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from ..store.disk import plain_errors
 from ..store.lock import FolderLock
-from ..store.reader import SyntheticDataset
 from .classifier_config import FREE, ClassifierTraining
 from .classifier_files import read_result, settle, write_result
 from .classifier_run import ClassifierProgress, ClassifierRun
@@ -42,7 +41,7 @@ def train_classifier(
     train: SourceListing | str | Path,
     *,
     out: str | Path,
-    synthetic: Sequence[str | Path | SyntheticDataset] = (),
+    synthetic: Sequence[str | Path] = (),
     validation: SourceListing | str | Path | None = None,
     test: SourceListing | str | Path | None = None,
     config: ClassifierTraining | None = None,
@@ -159,9 +158,8 @@ def _hashes(images: SourceListing) -> list[str]:
     return [digest.tobytes().hex() for digest in images.digests]
 
 
-def _opened(one: str | Path | SyntheticDataset, real: SourceListing, config: ClassifierTraining) -> SyntheticSet:
-    path = one.path if isinstance(one, SyntheticDataset) else one
-    return open_synthetic(path, real.classes, incomplete=config.incomplete)
+def _opened(path: str | Path, real: SourceListing, config: ClassifierTraining) -> SyntheticSet:
+    return open_synthetic(path, real.classes, incomplete=config.incomplete, filter_name=config.filter)
 
 
 def _tell(parts: tuple[SourceListing, SourceListing], sets: Sequence[SyntheticSet], notes: list[str]) -> None:

@@ -105,6 +105,8 @@ class ClassifierTraining(BaseModel):
     """Largest label-distribution-aware margin, 0.5 in its paper; 0: plain cross entropy."""
     shared: Literal["refuse", "drop"] = "refuse"
     """What becomes of training images that are among the test images too."""
+    filter: str | None = None
+    """Name of a filter that all synthetic sets have (`ncm filter`): only the images that it keeps. Without it: all."""
     incomplete: Literal["refuse", "use"] = "refuse"
     """What becomes of synthetic sets that lack some of their planned images."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"

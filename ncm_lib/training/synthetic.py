@@ -36,7 +36,11 @@ class SyntheticSet:
 
 
 def open_synthetic(
-    path: str | Path, classes: ClassList, *, incomplete: Literal["refuse", "use"] = "refuse"
+    path: str | Path,
+    classes: ClassList,
+    *,
+    incomplete: Literal["refuse", "use"] = "refuse",
+    filter_name: str | None = None,
 ) -> SyntheticSet:
     """Open a synthetic data set beside real images of ``classes``.
 
@@ -44,18 +48,22 @@ def open_synthetic(
         path: the folder that a generation wrote.
         classes: of the real images: the same names, in the same order.
         incomplete: what becomes of a set that lacks planned samples.
+        filter_name: only the samples that this filter of the data set keeps.
 
     Raises:
-        InputError: no data set, other classes or another order of them, a label that names an unknown class or does
-            not sum to one, or samples that are missing.
+        InputError: no data set, no such filter, other classes or another order of them, a label that names an unknown
+            class or does not sum to one, or samples that are missing.
     """
     root = Path(path)
     manifest = Manifest.read(root)
     check_names(manifest.classes, classes.names, f"The synthetic data set {root}")
     data = SyntheticDataset(root, transform=_as_it_is)
-    if len(data) < manifest.count and incomplete == "refuse":
+    done = len(data)
+    if filter_name is not None:
+        data = SyntheticDataset(root, transform=_as_it_is, filter=filter_name)
+    if done < manifest.count and incomplete == "refuse":
         raise InputError(
-            f"{root} has {len(data)} of its {manifest.count} planned samples. Run the generation again to make the "
+            f"{root} has {done} of its {manifest.count} planned samples. Run the generation again to make the "
             'others, or take what is there (incomplete="use").'
         )
     labels, sources, digest = np.zeros((len(data), len(classes)), dtype=np.float32), set[str](), hashlib.sha256()

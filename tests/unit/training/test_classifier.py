@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from ncm_lib import InputError, MissingExtraError, load_source
 from ncm_lib.metrics.classifier import load_classifier
 from ncm_lib.plan.confusion import load_confusion
+from ncm_lib.store.filters import Filter, FilterHead
 from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.record import Record
 from ncm_lib.store.writer import DatasetWriter
@@ -207,6 +208,20 @@ def test_a_missing_sample_is_refused_unless_one_says_so(birds, tmp_path, synthet
     with pytest.raises(InputError, match="has 1 of its 3 planned samples"):
         run(birds, tmp_path / "out", synthetic=[aug])
     assert run(birds, tmp_path / "out", synthetic=[aug], incomplete="use").images["synthetic"] == 1
+
+
+def test_a_filter_leaves_the_images_out_that_it_does_not_keep(birds, tmp_path, synthetic):
+    aug = synthetic([((0,), (1.0,)), ((1,), (1.0,)), ((0,), (1.0,))])
+    sizes = [next(aug.glob(f"images/*/{index:08d}.png")).stat().st_size for index in range(3)]
+    head = FilterHead(by="clip", model="m", fingerprint="f", keep=0.7, per_class=False, plan_hash="aug")
+    Filter(
+        head=head, index=np.arange(3), bytes=np.array(sizes), score=np.array([0.3, 0.1, 0.2]),
+        kept=np.array([True, False, True]),
+    ).write(aug, "clip")  # fmt: skip
+    done = run(birds, tmp_path / "out", synthetic=[aug], filter="clip", epochs=1)
+    assert done.images["synthetic"] == 2
+    with pytest.raises(InputError, match="has no filter 'clap'; it has clip"):
+        run(birds, tmp_path / "other", synthetic=[aug], filter="clap", epochs=1)
 
 
 @pytest.mark.parametrize(
