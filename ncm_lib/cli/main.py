@@ -16,6 +16,7 @@ from .convert_concepts import ConvertConcepts
 from .demo import Demo
 from .dip import ACTIONS, Dip, parse_dip
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
+from .evaluate import Evaluate
 from .export import Export
 from .generate import GenerateNoiseCutMix
 from .generate_diff_ii import GenerateDiffII
@@ -84,6 +85,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "train-concepts": TrainConcepts,
         "train-classifier": TrainClassifier,
         "compare": Compare,
+        "evaluate": Evaluate,
         "invert": Invert,
         "suffixes": Suffixes,
         "preview": Preview,
