@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from ..store.records import Records
 from ..typing import Bool, Float64, Int64
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Says how well images fit classes: ``ClipScore``, ``LabelProbability``, or your own."""
 
