@@ -24,6 +24,7 @@ from ..plan.classes import ClassList
 from ..plan.planes import mask_planes
 from ..plan.sample import FullMask, PlanTable, Sample
 from ..plan.summary import QUANTILES, PlanSummary, summarise
+from ..sources.listing import SourceListing
 from ..store.disk import is_temp, plain_errors
 from ..store.layout import MANIFEST
 from ..store.ledger import Ledger
@@ -45,13 +46,17 @@ def dry_run(
     render: RenderSettings,
     shard: Shard,
     inversion: Inversion | None = None,
+    images: SourceListing | None = None,
 ) -> int:
     """Print the plan and the estimate of its cost; nothing is written. The exit code.
 
     Raises:
         InputError: what the run itself would refuse.
     """
-    renderer = Renderer(model, render, default_scheduler=method.default_scheduler, inversion=inversion)
+    real_image = None if images is None else images.read
+    renderer = Renderer(
+        model, render, default_scheduler=method.default_scheduler, inversion=inversion, real_image=real_image
+    )
     method, manifest = settled(
         method,
         renderer,
@@ -64,14 +69,20 @@ def dry_run(
     missing = _missing(run.out, manifest)
     own = sum(shard.owns(index, batch_shape=manifest.batch_shape) for index in missing)
     table = method.plan(0, min(count, _SUMMARISED))
-    plan = [*_plan(manifest, summarise(table, len(method.classes))), *_stages(table, render.num_inference_steps), ""]
+    places = ("class A", "class B") if table.images is None else ("image of", "made into")
+    plan = [
+        *_plan(manifest, summarise(table, len(method.classes)), places),
+        *_stages(table, render.num_inference_steps),
+        "",
+    ]
     _show(["dry run: nothing is written", "", *_data_set(manifest, run.out, len(missing)), *plan])
     _show(_samples(list(method.plan(0, min(count, _SHOWN))), method.classes, renderer.latent_size))
     if shard.count > 1:
         _show([_row("shard", f"{shard}: {own} of the missing samples are its own")])
     if own:
         print("trying one batch ...", file=sys.stderr)
-        cost = estimate(method, manifest, model, render, save_masks=run.save_masks, inversion=inversion)
+        starts = {"inversion": inversion, "real_image": real_image}
+        cost = estimate(method, manifest, model, render, save_masks=run.save_masks, **starts)
         _show(_cost(cost, manifest, f"{model.device} in {renderer.settings.dtype}", own, run.out))
     return 0
 
@@ -83,18 +94,23 @@ def _data_set(manifest: Manifest, out: Path, missing: int) -> list[str]:
     return [_row("data set", f"{out}: {state}"), _row("samples", samples)]
 
 
-def _plan(manifest: Manifest, summary: PlanSummary) -> list[str]:
+def _plan(manifest: Manifest, summary: PlanSummary, places: tuple[str, str]) -> list[str]:
     lines = [_row("classes", str(len(manifest.classes)))]
     if summary.samples < manifest.count:
         lines.append(_row("", f"counted in the first {summary.samples} samples:"))
     mixes = len(summary.places) > 1
-    for name, counts in zip(("class A", "class B") if mixes else ("class",), summary.places, strict=True):
+    for name, counts in zip(places if mixes else ("class",), summary.places, strict=True):
         least, most = int(counts.min()), int(counts.max())
         lines.append(_row(name, f"{least} to {most} samples per class, median {float(np.median(counts)):g}"))
     if mixes:
         quantiles = zip(QUANTILES, summary.quantiles, strict=True)
         listed = ", ".join(f"{value:.2f} ({share:.0%})" for share, value in quantiles)
-        lines.append(_row("weight of A", f"mean {summary.mean:.3f}, quantiles {listed}"))
+        lines.append(
+            _row(
+                "weight of A" if places[0] == "class A" else "its weight",
+                f"mean {summary.mean:.3f}, quantiles {listed}",
+            )
+        )
         for low, share in enumerate(map(float, summary.histogram)):
             bar = "#" * round(40 * share)
             lines.append(_row("", f"{low / 10:.1f} to {(low + 1) / 10:.1f} {share:6.1%} {bar}").rstrip())
@@ -108,6 +124,12 @@ def _stages(table: PlanTable, steps: int) -> list[str]:
         noise = int((table.circles.pairs[:, 0] < 0).sum())
         text = f"{len(table) - noise} between two inverted images"
         lines.append(_row("starts", text + (f", {noise} from noise (classes with one image)" if noise else "")))
+    if table.images is not None:
+        drawn = np.bincount(table.images.strength_ids, minlength=len(table.images.strengths)) / len(table)
+        shares = zip(table.images.strengths, drawn.tolist(), strict=True)
+        listed = ", ".join(f"{strength:g} ({share:.0%})" for strength, share in shares)
+        used = len(np.unique(table.images.source_ids))
+        lines.append(_row("starts", f"{used} real images, at the strengths {listed}"))
     if table.early is not None:
         suffixes = len(table.early.prompts) // len(table.prompts)
         lines.append(
@@ -139,10 +161,13 @@ def _mask(sample: Sample, latent_size: tuple[int, int]) -> list[str]:
 
 def _cost(cost: Estimate, manifest: Manifest, device: str, images: int, out: Path) -> list[str]:
     """The estimate, for one image and for all that are missing."""
-    rows = f"{cost.calls} x {cost.rows_per_call} rows of {si(cost.row_flops, 'FLOP')}"
+    rows = f"{cost.calls:g} x {cost.rows_per_call} rows of {si(cost.row_flops, 'FLOP')}"
     single, whole = duration(cost.seconds_per_batch / cost.batch_shape), duration(cost.seconds(images))
+    coding = f"decoding {si(cost.decode_flops, 'FLOP')}"
+    if cost.encode_flops:
+        coding = f"encoding {si(cost.encode_flops, 'FLOP')}, {coding}"
     lines = [
-        _row("computation", f"{si(cost.flops, 'FLOP')} per image: {rows}, decoding {si(cost.decode_flops, 'FLOP')}"),
+        _row("computation", f"{si(cost.flops, 'FLOP')} per image: {rows}, {coding}"),
         _row("time", f"{single} per image, {whole} for {images}; on {device}, in batches of {cost.batch_shape}"),
     ]
     if cost.batch_shape < manifest.batch_shape:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, create_model
 from ..engine.settings import RenderSettings
 from ..engine.starts import Inversion
 from ..methods import Method, NoiseCutMix
+from ..sources.listing import SourceListing
 from .classes import Classes
 from .quiet import quiet
 from .ray_address import RayAddress
@@ -102,7 +103,13 @@ class GenerateNoiseCutMix:
 
 
 def run_generate(
-    method: Method, run: Run, render: RenderSettings, *, count: int, inversion: Inversion | None = None
+    method: Method,
+    run: Run,
+    render: RenderSettings,
+    *,
+    count: int,
+    inversion: Inversion | None = None,
+    images: SourceListing | None = None,
 ) -> int:
     """Load, generate with a progress bar, and say where everything is; or only say what would be made."""
     from ..engine.concepts import load_concepts
@@ -124,14 +131,14 @@ def run_generate(
 
         where = {"device": run.device, "dtype": run.dtype, "address": run.ray, "actors": run.ray_actors}
         where |= {"concepts": run.concepts, "any_base": run.any_base}
-        make = partial(generate_with_ray, method, run.model, inversion=inversion, **where)
+        make = partial(generate_with_ray, method, run.model, inversion=inversion, images=images, **where)
     else:
         model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
         if run.concepts is not None:
             model = load_concepts(model, run.concepts, any_base=run.any_base)
         if run.dry_run:
-            return dry_run(method, model, run, count, render, shard, inversion)
-        make = partial(generate, method, model, shard=shard, inversion=inversion)
+            return dry_run(method, model, run, count, render, shard, inversion, images)
+        make = partial(generate, method, model, shard=shard, inversion=inversion, images=images)
     with ProgressBar() as bar:
         summary = make(
             out=run.out,

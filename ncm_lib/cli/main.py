@@ -18,8 +18,17 @@ from .dip import ACTIONS, Dip, parse_dip
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .evaluate import Evaluate
 from .export import Export
+from .filter import Filter
 from .generate import GenerateNoiseCutMix
 from .generate_diff_ii import GenerateDiffII
+from .generate_from_images import (
+    GenerateDAFusion,
+    GenerateDiffAug,
+    GenerateDiffMix,
+    GenerateRealGuidance,
+    GenerateRealMix,
+)
+from .generate_sd_random import GenerateRealFilter, GenerateSDRandom
 from .index import Index
 from .invert import Invert
 from .preview import Preview
@@ -30,7 +39,17 @@ from .train_concepts import TrainConcepts
 from .verify import Verify
 
 _DESCRIPTION = "Soft-labelled training images from a diffusion model."
-_METHODS: dict[str, Any] = {"noisecutmix": GenerateNoiseCutMix, "diff-ii": GenerateDiffII}
+_METHODS: dict[str, Any] = {
+    "noisecutmix": GenerateNoiseCutMix,
+    "diff-ii": GenerateDiffII,
+    "diff-mix": GenerateDiffMix,
+    "diff-aug": GenerateDiffAug,
+    "da-fusion": GenerateDAFusion,
+    "real-mix": GenerateRealMix,
+    "real-guidance": GenerateRealGuidance,
+    "real-filter": GenerateRealFilter,
+    "sd-random": GenerateSDRandom,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,9 +81,15 @@ class Generate:
 
     - ncm generate noisecutmix --model demo --out aug --count 100
     - ncm generate diff-ii --model demo --pool pool --out aug
+    - ncm generate diff-mix --model demo --data train --out aug
     """
 
-    method: tyro.conf.Positional[Literal["noisecutmix", "diff-ii"]]
+    method: tyro.conf.Positional[
+        Literal[
+            "noisecutmix", "diff-ii", "diff-mix", "diff-aug", "da-fusion", "real-mix", "real-guidance", "real-filter",
+            "sd-random",
+        ]
+    ]  # fmt: skip
     """The method; its own --help lists every option."""
 
     def __call__(self) -> int:
@@ -92,6 +117,7 @@ def _parse(argv: list[str]) -> Callable[[], int]:
         "verify": Verify,
         "index": Index,
         "export": Export,
+        "filter": Filter,
         "convert-concepts": ConvertConcepts,
         "dip": Dip,
     }

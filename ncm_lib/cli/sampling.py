@@ -11,7 +11,7 @@ from ..plan.classes import ClassList
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Counts:
     """How many images of which class."""
 
     data: Path | None = None
@@ -23,9 +23,6 @@ class Sampling:
     """With --data: fill every class up, so that real and made images together are as many for all classes."""
     top_up: int | None = None
     """With --data: fill up to this many real and made images for every class that has fewer (long tails)."""
-    confusion: Path | None = None
-    """For --pair-policy confusion: CSV or JSON matrix with the class names. The row of a class says how often it was
-    taken for which other."""
 
     def fields(self, classes: ClassList, options: dict[str, Any]) -> dict[str, Any]:
         """The fields of a method's config that these options stand for, beside the method's own ``options``.
@@ -33,7 +30,7 @@ class Sampling:
         Raises:
             InputError: options that do not go together, or a file that does not fit the classes.
         """
-        return options | self._counts(classes, options) | self._confusion(classes)
+        return options | self._counts(classes, options)
 
     def _counts(self, classes: ClassList, options: dict[str, Any]) -> dict[str, Any]:
         from ..plan.counts import class_counts_of, synthetic_counts
@@ -54,10 +51,37 @@ class Sampling:
         counts = synthetic_counts(real, multiplier=self.multiplier, balance=self.balance, top_up=self.top_up)
         return {"class_counts": tuple(counts)}
 
-    def _confusion(self, classes: ClassList) -> dict[str, Any]:
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Which classes are taken for which."""
+
+    confusion: Path | None = None
+    """For --pair-policy confusion: CSV or JSON matrix with the class names. The row of a class says how often it was
+    taken for which other."""
+
+    def matrix(self, classes: ClassList) -> dict[str, Any]:
+        """The field of a method's config that the option stands for.
+
+        Raises:
+            InputError: a file that does not fit the classes.
+        """
         from ..plan.confusion import load_confusion
 
         return {} if self.confusion is None else {"confusion": load_confusion(self.confusion, classes)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Counts, Confusion):
+    """How many images of which class, and which classes meet."""
+
+    def fields(self, classes: ClassList, options: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a method's config that these options stand for, beside the method's own ``options``.
+
+        Raises:
+            InputError: options that do not go together, or a file that does not fit the classes.
+        """
+        return super().fields(classes, options) | self.matrix(classes)
 
 
 def sample_count(asked: int | None, fields: dict[str, Any]) -> int:
