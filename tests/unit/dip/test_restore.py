@@ -223,3 +223,13 @@ class TestRefusals:
         masks = torch.stack([torch.zeros(16, 16), torch.ones(16, 16)])
         with pytest.raises(InputError, match="covers the whole image"):
             restore(torch.rand(2, 1, 16, 16), "inpaint", mask=masks, config=quick)
+
+
+def test_the_enlargement_that_ddpm_is_fed_with_stays_in_range():
+    from ncm_lib.dip.tasks import SuperResolve
+
+    step = torch.zeros(1, 1, 8, 8)
+    step[..., 4:] = 1
+    start = SuperResolve(step, 4).start
+    # bicubic interpolation alone overshoots at a step
+    assert (float(start.min()), float(start.max())) == (0, 1)
