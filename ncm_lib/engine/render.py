@@ -16,6 +16,7 @@ from ..plan.sample import PlanTable, Sample
 from .conditioning import Conditioning, stack
 from .denoise import EarlyConditions, denoise, early_steps
 from .load import Model
+from .prompt_cache import PromptCache
 from .schedulers import fresh, make_scheduler, resolve_name, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
 from .starts import Inversion, RealImage, check_image_starts, source_latents, start_latents, start_step
@@ -24,7 +25,7 @@ from .starts import Inversion, RealImage, check_image_starts, source_latents, st
 class Renderer:
     """Renders batches of planned samples with one model and one setting.
 
-    Text embeddings are made once per prompt over the renderer's life.
+    Text embeddings are made once per prompt, as long as there is room (``PromptCache``).
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Renderer:
             final_sigma=self.settings.final_sigma,
         )
         self._family = model.family.with_guidance(self.settings.guidance_scale)
-        self._embeddings: dict[str, Conditioning] = {}
+        self._prompts = PromptCache(model.family)
         self._negative: Conditioning | None = None
 
     @property
@@ -63,11 +64,7 @@ class Renderer:
 
     def learn_prompts(self, prompts: Iterable[str]) -> None:
         """Encode the prompts that are not yet in the cache; InputError where one is too long for the model."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
-        with torch.inference_mode():
-            for start in range(0, len(new), 64):
-                part = new[start : start + 64]
-                self._embeddings.update(zip(part, self.model.family.encode(part), strict=True))
+        self._prompts.learn(prompts)
 
     def check_starts(self, table: PlanTable) -> None:
         """InputError where a plan needs real images that did not come, or has a strength that leaves no step."""
@@ -92,15 +89,13 @@ class Renderer:
             Latents [N, c, h, w] in float32 on the model's device.
         """
         height, width = self.latent_size
-        conditions_of_all = [condition for sample in samples for condition in sample.conditions]
-        self.learn_prompts([condition.prompt for condition in conditions_of_all])
         channels = self.model.family.latent_channels
         shape = (channels, height, width)
         noise = torch.stack([start_latents(sample, shape, self._inversion) for sample in samples])
         planes = torch.stack([mask_planes(sample.mask, height, width) for sample in samples])
         device = self.model.device
         conditions = [
-            stack([self._embeddings[prompt.prompt] for prompt in column])
+            self._prompts.batch([condition.prompt for condition in column])
             for column in zip(*(sample.conditions for sample in samples), strict=True)
         ]
         return denoise(
@@ -137,9 +132,7 @@ class Renderer:
         prompts = [
             [condition.early_prompt or condition.prompt for condition in sample.conditions] for sample in samples
         ]
-        self.learn_prompts([prompt for row in prompts for prompt in row])
-        columns = zip(*prompts, strict=True)
-        conditions = [stack([self._embeddings[prompt] for prompt in column]) for column in columns]
+        conditions = [self._prompts.batch(column) for column in zip(*prompts, strict=True)]
         return EarlyConditions(conditions=conditions, steps=steps)
 
     def _unconditional(self, count: int) -> Conditioning | None:
