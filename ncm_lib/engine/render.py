@@ -19,7 +19,8 @@ from .load import Model
 from .prompt_cache import PromptCache
 from .schedulers import fresh, make_scheduler, resolve_name, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
-from .starts import Inversion, RealImage, check_image_starts, source_latents, start_latents, start_step
+from .source_latents import source_latents
+from .starts import Inversion, RealImage, check_image_starts, start_latents, start_step
 
 
 class Renderer:

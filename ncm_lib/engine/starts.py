@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -15,15 +14,13 @@ from ..maths.interpolation import angle_between, circle_angle, circle_interpolat
 from ..maths.rng import sample_noise
 from ..plan.sample import CirclePoint, NoisedImage, PlanTable, Sample, Start
 from ..typing import Float32
-from .families import Family
-from .fitted import fitted
 
 Inversion = Callable[[str], Tensor]
 """The inverted latent [c, h, w] of an image, by its content hash."""
 RealImage: TypeAlias = Callable[[str], Image.Image]
 """A real image as an RGB picture, by its content hash."""
 
-_NO_IMAGES = "This plan starts from real images, and none came; give the listing that it was made from (images=...)."
+NO_IMAGES = "This plan starts from real images, and none came; give the listing that it was made from (images=...)."
 
 
 def start_step(start: Start, num_inference_steps: int) -> int | None:
@@ -60,7 +57,7 @@ def check_image_starts(table: PlanTable, num_inference_steps: int, *, given: boo
     if table.images is None:
         return
     if not given:
-        raise InputError(_NO_IMAGES)
+        raise InputError(NO_IMAGES)
     for strength in table.images.strengths:
         _steps_of(strength, num_inference_steps)
 
@@ -75,30 +72,6 @@ def _steps_of(strength: float, num_inference_steps: int) -> int:
             f"the real image again. Take at least {least} steps, or a strength of at least {1 / num_inference_steps:g}."
         )
     return steps
-
-
-def source_latents(
-    samples: Sequence[Sample], family: Family, real_image: RealImage | None, size: tuple[int, int]
-) -> Float32[Tensor, "n c h w"] | None:
-    """The latents of the real images that samples start from; None where they start from none.
-
-    Args:
-        samples: which all start from an image, or all do not.
-        family: encodes.
-        real_image: looks images up; they are scaled and cut to ``size``.
-        size: height and width in pixels.
-
-    Raises:
-        InputError: the samples need images that are not to be had, or one that cannot be read.
-    """
-    sources = [sample.start.source for sample in samples if isinstance(sample.start, NoisedImage)]
-    if not sources:
-        return None
-    if real_image is None:
-        raise InputError(_NO_IMAGES)
-    pixels = {source: fitted(real_image(source), size) for source in dict.fromkeys(sources)}
-    with torch.inference_mode():
-        return family.encode_images(torch.stack([pixels[source] for source in sources]))
 
 
 def start_latents(sample: Sample, shape: tuple[int, int, int], inversion: Inversion | None) -> Float32[Tensor, "c h w"]:
