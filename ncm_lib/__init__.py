@@ -49,9 +49,15 @@ if TYPE_CHECKING:
     from .methods.real_guidance import RealGuidance as RealGuidance
     from .methods.real_mix import RealMix as RealMix
     from .methods.sd_random import SDRandom as SDRandom
+    from .metrics.classifier import load_classifier as load_classifier
+    from .metrics.clip_score import ClipScore as ClipScore
     from .metrics.evaluate import evaluate as evaluate
+    from .metrics.filter import filter_dataset as filter_dataset
+    from .metrics.label_probability import LabelProbability as LabelProbability
     from .plan.classes import ClassList as ClassList
     from .plan.prompts import class_prompts as class_prompts
+    from .sources.benchmarks import load_benchmark as load_benchmark
+    from .sources.benchmarks import save_list as save_list
     from .sources.listing import SourceListing as SourceListing
     from .sources.load import load_source as load_source
     from .sources.pool import InversionPool as InversionPool
@@ -65,13 +71,14 @@ if TYPE_CHECKING:
     from .training.compare import compare as compare
     from .training.concepts import train_concepts as train_concepts
     from .training.concepts_config import ConceptTraining as ConceptTraining
+    from .training.splits import long_tail_counts as long_tail_counts
     from .version import __version__ as __version__
 
 _HOMES = {
-    "__version__": "version",
     "Box": "maths.masks",
     "ClassList": "plan.classes",
     "ClassifierTraining": "training.classifier_config",
+    "ClipScore": "metrics.clip_score",
     "ConceptSet": "concepts.concept_set",
     "ConceptTraining": "training.concepts_config",
     "DAFusion": "methods.da_fusion",
@@ -81,6 +88,7 @@ _HOMES = {
     "DipConfig": "dip.config",
     "InputError": "errors",
     "InversionPool": "sources.pool",
+    "LabelProbability": "metrics.label_probability",
     "LinearSchedule": "maths.schedules",
     "MissingExtraError": "errors",
     "NoiseCutMix": "methods.noisecutmix",
@@ -95,6 +103,7 @@ _HOMES = {
     "SourceListing": "sources.listing",
     "Speed": "engine.speed",
     "SyntheticDataset": "store.reader",
+    "__version__": "version",
     "area_resize": "maths.resize",
     "circle_angle": "maths.interpolation",
     "circle_coefficients": "maths.interpolation",
@@ -105,15 +114,19 @@ _HOMES = {
     "ddim_step": "maths.inversion",
     "evaluate": "metrics.evaluate",
     "export": "store.export",
+    "filter_dataset": "metrics.filter",
     "forward_noise": "maths.schedules",
     "generate": "engine.generate",
     "generate_with_ray": "engine.ray_run",
     "guide": "maths.mixing",
     "index": "store.index",
     "invert": "engine.invert",
+    "load_benchmark": "sources.benchmarks",
+    "load_classifier": "metrics.classifier",
     "load_concepts": "engine.concepts",
     "load_model": "engine.load",
     "load_source": "sources.load",
+    "long_tail_counts": "training.splits",
     "mix_predictions": "maths.mixing",
     "plan_cutmix": "maths.masks",
     "read_concepts": "concepts.read",
@@ -123,6 +136,7 @@ _HOMES = {
     "sample_noise": "maths.rng",
     "sample_seeds": "maths.rng",
     "save_concepts": "concepts.save",
+    "save_list": "sources.benchmarks",
     "slerp": "maths.interpolation",
     "soft_labels": "maths.labels",
     "train_classifier": "training.classifier",

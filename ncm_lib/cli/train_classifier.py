@@ -36,6 +36,10 @@ class Data:
 
     data: Path
     """The real training images: a folder with one sub-folder per class, or what else holds images and classes."""
+    benchmark: Literal["cub-200", "oxford-flowers", "fgvc-aircraft", "stanford-cars", "oxford-pets", None] = None
+    """--data is this published data set as its authors pack it: its training part trains, its test part tests."""
+    split: Literal["official", "noisecutmix"] = "official"
+    """Of --benchmark. noisecutmix: as in that paper's table, with Oxford Flowers' parts swapped."""
     out: Path
     """Folder of the training; continued where it is unfinished."""
     synthetic: tuple[Path, ...] = ()
@@ -71,11 +75,17 @@ class TrainClassifier:
         """Run the command; the exit code."""
         from tqdm import tqdm
 
+        from ..sources.benchmarks import load_benchmark
         from ..training.classifier import train_classifier
         from .quiet import quiet
 
         quiet()
         config = ClassifierTraining.of(self.what.protocol, **dict(self.training))
+        data, test, name = self.what.data, self.what.test, self.what.benchmark
+        if name is not None:
+            data = load_benchmark(name, self.what.data, "train", split=self.what.split)
+            if test is None:
+                test = load_benchmark(name, self.what.data, "test", split=self.what.split)
         with tqdm(total=config.epochs, unit=" epochs") as bar:
 
             def show(progress: Any) -> None:
@@ -83,11 +93,11 @@ class TrainClassifier:
                 bar.update(progress.epoch - bar.n)
 
             done = train_classifier(
-                self.what.data,
+                data,
                 out=self.what.out,
                 synthetic=self.what.synthetic,
                 validation=self.what.validation_data,
-                test=self.what.test,
+                test=test,
                 config=config,
                 device=self.what.device,
                 on_progress=show,

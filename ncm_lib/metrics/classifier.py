@@ -100,7 +100,7 @@ def load_classifier(source: str | Path, *, device: str | None = None) -> Classif
         labels = module.config.id2label
         classes = tuple(str(labels[place]) for place in sorted(labels))
         preparation = preparation_of(str(folder))
-    module.eval().to(device or best_device())
+    module.eval().to(device_of(device))
     return Classifier(name=str(source), module=module, classes=classes, preparation=preparation)
 
 
@@ -190,11 +190,23 @@ def classifier_fingerprint(source: str | Path) -> str:
     return fingerprint(folder) if folder.is_dir() else str(source)
 
 
-def best_device() -> str:
-    """The device that is there."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def device_of(name: str | None) -> torch.device:
+    """The device of a name; the best one there is where it is None.
+
+    Raises:
+        InputError: it is not to be had.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name is None:
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or not {"cpu": True, "cuda": cuda, "mps": mps}.get(device.type, False):
+        there = ", ".join(["cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])])
+        raise InputError(f"The device {name!r} is not to be had here; there is {there}.")
+    return device
 
 
 def _head(file: Path) -> tuple[tuple[str, ...], Preparation]:

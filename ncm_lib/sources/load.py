@@ -15,6 +15,7 @@ from .labels import resolve
 from .listing import SourceListing
 from .notes import listed
 from .recognise import LEGAL, recognise
+from .scan import Scan
 
 BadImages = Literal["refuse", "skip"]
 """What becomes of files that cannot be used as images: an error that names them, or a note."""
@@ -70,7 +71,42 @@ def load_source(
             f"Every image in {source} has a text of its own ({listed(map(str, scan.labels.values))}): these are "
             "captions, not classes. Put the classes in .cls or .json members, or give the class list (classes=)."
         )
-    found, class_ids = resolve(scan.labels, classes, str(source), digits_are_names=scan.digits_are_names)
+    return listing_of(
+        scan,
+        str(source),
+        classes=classes,
+        bad_images=bad_images,
+        conflicts=conflicts,
+        decode=decode,
+        on_progress=on_progress,
+    )
+
+
+def listing_of(
+    scan: Scan,
+    source: str,
+    *,
+    classes: ClassList | None = None,
+    bad_images: BadImages = "refuse",
+    conflicts: Conflicts = "refuse",
+    decode: bool = False,
+    on_progress: Progress | None = None,
+) -> SourceListing:
+    """From the files and labels of a source to its listing; the arguments are those of ``load_source``.
+
+    Args:
+        scan: what the source holds.
+        source: what messages call it.
+        classes: see there, as the others.
+        bad_images: see there.
+        conflicts: see there.
+        decode: see there.
+        on_progress: see there.
+
+    Raises:
+        InputError: see there.
+    """
+    found, class_ids = resolve(scan.labels, classes, source, digits_are_names=scan.digits_are_names)
     contents = read_contents(scan.files, decode=decode, on_progress=on_progress)
     notes = [*scan.notes, *contents.notes]
     bad = int((~contents.good).sum()) + len(scan.problems)

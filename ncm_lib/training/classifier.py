@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import PartialState
+
 from ..errors import InputError
-from ..metrics.classifier import classifier_fingerprint
+from ..metrics.classifier import classifier_fingerprint, device_of
 from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from ..store.disk import plain_errors
@@ -54,6 +57,8 @@ def train_classifier(
     arguments give the same weights on a CPU with the same number of threads, also after an interruption: the same call
     goes on at the last checkpoint, and a finished training is not repeated.
 
+    Several processes (``accelerate launch``, torchrun) share every batch; call this in each of them.
+
     Args:
         train: real images (``load_source``), or their path.
         out: folder of the training; created, or continued.
@@ -83,6 +88,7 @@ def train_classifier(
         {'train': 8, 'validation': 2, 'synthetic': 0}
     """
     settings = (config or ClassifierTraining()).settled()
+    place = device_of(device)
     notes: list[str] = []
     real = train if isinstance(train, SourceListing) else load_source(train)
     judged = _beside(real, test, "The test source")
@@ -95,10 +101,16 @@ def train_classifier(
     folder = Path(out)
     with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    state = PartialState(cpu=place.type == "cpu")
+    if place.index is not None and state.num_processes == 1:
+        torch.cuda.set_device(place)
     lock = FolderLock(folder)
-    lock.acquire()
+    if state.is_main_process:
+        lock.acquire()
     try:
-        settle(folder, _head(parts, judged, sets, settings))
+        if state.is_main_process:
+            settle(folder, _head(parts, judged, sets, settings))
+        state.wait_for_everyone()
         result: dict[str, Any] | None = read_result(folder)
         if result is None:
             with plain_errors(folder):
@@ -108,11 +120,14 @@ def train_classifier(
                     validation=parts[1],
                     synthetic=sets,
                     config=settings,
-                    device=device,
+                    device=place,
                     on_progress=on_progress,
                 )
                 result = {**run.train(judged), "notes": notes}
-                write_result(folder, result)
+                if state.is_main_process:
+                    write_result(folder, result)
+                state.wait_for_everyone()
+                result = read_result(folder) or result
     finally:
         lock.release()
     return TrainedClassifier(

@@ -68,7 +68,7 @@ class Batch:
     partner_labels: Float32[Tensor, "n classes"] | None = None
     mix: Mix | None = None
     rows: int = 0
-    """In the whole batch, where several processes share it."""
+    """In the whole batch, where several processes share it; some of its images may then be there twice."""
 
 
 class Steps(Dataset[Batch]):
@@ -92,8 +92,11 @@ class Steps(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         plan: BatchPlan = self._schedule.batch(step)
+        # every process gets as many rows, and two at least, which statistics need
         rows = len(plan.slots.items)
-        own = np.arange(self._rank, rows, self._world, dtype=np.int64)
+        if self._world > 1:
+            rows = max(-(-rows // self._world), 2) * self._world
+        own = np.arange(self._rank, rows, self._world, dtype=np.int64) % len(plan.slots.items)
         pixels, labels = self._read(plan.slots.take(own))
         if plan.partners is None:
             return Batch(pixels=pixels, labels=labels, rows=rows)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from ..maths.rng import sample_seeds
-from ..metrics.classifier import Classifier, best_device, logits_of
+from ..metrics.classifier import Classifier, logits_of
 from ..metrics.preparation import Preparation
 from ..metrics.scores import Scores, scores
 from ..sources.listing import SourceListing
@@ -61,7 +61,7 @@ class ClassifierRun:
     synthetic: Sequence[SyntheticSet]
     config: ClassifierTraining
     """Settled."""
-    device: str | None
+    device: torch.device
     on_progress: Callable[[ClassifierProgress], None] | None
     _history: list[dict[str, Any]] = field(default_factory=list, init=False)
     _best: dict[str, Any] = field(default_factory=dict, init=False)
@@ -77,8 +77,7 @@ class ClassifierRun:
             InputError: a loss that is not finite, or an image that cannot be read.
         """
         config = self.config
-        device = self.device or best_device()
-        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.mixed_precision)
+        accelerator = Accelerator(cpu=self.device.type == "cpu", mixed_precision=config.mixed_precision)
         classes = self.real.classes.names
         module, preparation = new_classifier(config, classes)
         labels = self._labels()
@@ -87,13 +86,20 @@ class ClassifierRun:
         optimizer = _optimizer(module, config)
         network, stepper = accelerator.prepare(module, optimizer)
         first = self._continue(module, optimizer)
+        if accelerator.is_main_process:
+            write_metrics(self.folder, self._history)
         judge = Classifier(name=str(self.folder), module=module, classes=classes, preparation=preparation)
         chooser = [*centred(self.validation, preparation)]
         truth = self.validation.class_ids.astype(np.int64)
         loader = self._loader(schedule, preparation, accelerator, first)
         for epoch in range(first, config.epochs):
             begun = time.monotonic()
-            loss = self._epoch(epoch, schedule, loader, network, stepper, accelerator, preparation)
+            try:
+                loss = self._epoch(epoch, schedule, loader, network, stepper, accelerator, preparation)
+            except KeyboardInterrupt as error:
+                kept = epoch // config.checkpoint_every * config.checkpoint_every
+                error.args = (f"{kept} of {config.epochs} epochs are kept, the same command continues",)
+                raise
             module.eval()
             found = scores(judge.probabilities(iter(chooser)), truth)
             self._remember(epoch, loss, found, module, time.monotonic() - begun)
@@ -147,7 +153,7 @@ class ClassifierRun:
         """One pass; the mean loss of its images."""
         network.train()
         weights = self._weights if epoch >= self.config.reweight_from else None
-        total = torch.zeros((), dtype=torch.float64)
+        total, rows = torch.zeros((), dtype=torch.float64), 0
         with _own_randomness(int(sample_seeds(self.config.seed, epoch, epoch + 1)[0])):
             for number in range(schedule.steps_per_epoch):
                 rate = learning_rate(self.config, epoch * schedule.steps_per_epoch + number, schedule.steps)
@@ -164,14 +170,15 @@ class ClassifierRun:
                     weights=weights,
                     margins=self._margins,
                 )
-                # processes average their gradients, and a last batch may not split evenly
+                # processes average their gradients
                 loss = losses.sum() * accelerator.num_processes / batch.rows
                 stepper.zero_grad()
                 accelerator.backward(loss)
                 stepper.step()
                 total += losses.detach().sum().double().cpu()
+                rows += batch.rows
         everyone: Any = accelerator.reduce(total.to(accelerator.device, torch.float32), reduction="sum")
-        mean = float(everyone) / schedule.size
+        mean = float(everyone) / rows
         if not np.isfinite(mean):
             raise InputError(
                 f"The loss of epoch {epoch} is {mean}: the training has diverged. Take a smaller learning rate than "
@@ -201,7 +208,6 @@ class ClassifierRun:
             module.load_state_dict(state["module"])
             optimizer.load_state_dict(state["optimizer"])
             self._history, self._best = state["history"], state["best"]
-        write_metrics(self.folder, self._history)
         return len(self._history)
 
     def _checkpoint(self, epochs: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -211,7 +217,7 @@ class ClassifierRun:
 
     def _finish(self, judge: Classifier, test: SourceListing | None, accelerator: Accelerator) -> dict[str, Any]:
         found = None
-        if test is not None:
+        if test is not None and accelerator.is_main_process:
             pictures = centred(test, judge.preparation)
             found = scores(judge.probabilities(pictures), test.class_ids.astype(np.int64))
         if accelerator.is_main_process:

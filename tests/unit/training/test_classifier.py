@@ -349,3 +349,24 @@ def test_a_classifier_of_timm_without_timm_names_the_extra(birds, tmp_path):
 def test_a_classifier_that_is_not_there_is_one_message(birds, tmp_path):
     with pytest.raises(InputError, match="There is no image classifier at 'no-such/model'"):
         run(birds, tmp_path / "out", model="no-such/model")
+
+
+def test_a_device_that_is_not_there_is_refused(birds, tmp_path):
+    with pytest.raises(InputError, match="The device 'tpu' is not to be had here; there is cpu"):
+        train_classifier(birds, out=tmp_path / "out", config=short(), device="tpu")
+
+
+def test_an_interrupt_tells_how_much_is_kept(birds, tmp_path, monkeypatch):
+    from ncm_lib.training.classifier_images import Steps
+
+    read, seen = Steps.__getitem__, []
+
+    def interrupted(self, step):
+        seen.append(step)
+        if len(seen) == 8:  # three steps an epoch
+            raise KeyboardInterrupt
+        return read(self, step)
+
+    monkeypatch.setattr(Steps, "__getitem__", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="2 of 3 epochs are kept, the same command continues"):
+        run(birds, tmp_path / "out", checkpoint_every=1)
