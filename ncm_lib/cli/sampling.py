@@ -15,8 +15,8 @@ class Counts:
     """How many images of which class."""
 
     data: Path | None = None
-    """The real images, to be counted per class: an image folder with one sub-folder per class, or a JSON or CSV file of
-    counts. The plan then makes as many images per class (--multiplier, --balance and --top-up change that)."""
+    """The real images, to be counted per class: all that load_source reads (an image folder with one sub-folder per
+    class, a folder with metadata.csv, saved data sets, shards), or a JSON or CSV file of counts. The plan then makes as many images per class (--multiplier, --balance and --top-up change that)."""
     multiplier: float | None = None
     """With --data: so many times the real images of each class."""
     balance: bool = False
@@ -33,7 +33,7 @@ class Counts:
         return options | self._counts(classes, options)
 
     def _counts(self, classes: ClassList, options: dict[str, Any]) -> dict[str, Any]:
-        from ..plan.counts import class_counts_of, synthetic_counts
+        from ..plan.counts import synthetic_counts
 
         asked = {"--multiplier": self.multiplier, "--balance": self.balance or None, "--top-up": self.top_up}
         if self.data is None:
@@ -47,9 +47,21 @@ class Counts:
             raise InputError(
                 f"--data and --{taken[0].replace('_', '-')} both say how often a class is made; give one of the two."
             )
-        real = class_counts_of(self.data, classes)
+        real = _real_counts(self.data, classes)
         counts = synthetic_counts(real, multiplier=self.multiplier, balance=self.balance, top_up=self.top_up)
         return {"class_counts": tuple(counts)}
+
+
+def _real_counts(data: Path, classes: ClassList) -> list[int]:
+    """Images of every class: of a file of counts, of class folders (nothing is opened), or of any other source."""
+    from ..plan.counts import class_counts_of
+    from ..sources.load import load_source
+    from ..sources.recognise import recognise
+
+    shards = data.suffix.lower() in (".tsv", ".jsonl", ".parquet", ".arrow", ".tar") and data.is_file()
+    if shards or (data.is_dir() and recognise(data.absolute(), split=None, label_column=None).form != "image folder"):
+        return list(load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts)
+    return class_counts_of(data, classes)
 
 
 @dataclass(frozen=True, kw_only=True)

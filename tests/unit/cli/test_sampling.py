@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ncm_lib.cli.main import main
 
@@ -61,6 +62,19 @@ def test_real_images_decide_how_many_are_made_of_each_class(generate, data, tmp_
     assert made(tmp_path) == counts
     head = json.loads((tmp_path / "set" / "dataset.json").read_text())
     assert (head["count"], head["config"]["class_counts"]) == (sum(counts), counts)
+
+
+def test_images_that_a_table_lists_are_counted_too(generate, data, tmp_path):
+    listed = tmp_path / "listed"
+    listed.mkdir()
+    rows = []
+    for number, file in enumerate(sorted(data.rglob("*.jpg"))):
+        shade = 20 * number
+        Image.new("RGB", (4, 4), (shade, 9, 9)).save(listed / f"{number}.png")
+        rows.append(f"{number}.png,{file.parent.name}")
+    (listed / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
+    assert generate("--data", listed) == 0
+    assert made(tmp_path) == [5, 3, 1]
 
 
 def test_count_goes_beyond_the_sum_in_further_rounds(generate, tmp_path):
