@@ -37,7 +37,7 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], level:
     Example:
         >>> found = paired_difference([0.7, 0.8, 0.75], [0.6, 0.7, 0.7])
         >>> round(found.mean, 4), round(found.low, 4), round(found.high, 4)
-        (0.0833, 0.0116, 0.1551)
+        (0.0833, 0.0116, 0.155)
     """
     differences = np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     count, mean = len(differences), float(differences.mean())
