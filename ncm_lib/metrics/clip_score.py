@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..engine.fingerprint import fingerprint
+from ..engine.load import named_device
 from ..errors import InputError
 from ..plan.classes import ClassList
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..typing import Float64
-from .classifier import best_device
 from .preparation import Preparation
 
 # OpenAI's, which all published CLIP models were trained with
@@ -35,7 +35,7 @@ class ClipScore:
         device: "cpu", "cuda"...; None takes the best one there is.
 
     Raises:
-        InputError: there is no such model, or its weights are not safetensors.
+        InputError: there is no such model or device, or its weights are not safetensors.
 
     Reference:
         CLIPScore (Hessel et al., EMNLP 2021), without its factor of 2.5 and its cut at 0, which change no order.
@@ -52,7 +52,7 @@ class ClipScore:
         except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"There is no CLIP model at {str(model)!r} ({first}); {_LEGAL}.") from error
-        self._network = network.eval().to(device or best_device())
+        self._network = network.eval().to(named_device(device))
         self._prompt = prompt
         self._texts: dict[tuple[str, ...], Tensor] = {}
         side = int(network.config.vision_config.image_size)
