@@ -16,7 +16,8 @@ class Counts:
 
     data: Path | None = None
     """The real images, to be counted per class: all that load_source reads (an image folder with one sub-folder per
-    class, a folder with metadata.csv, saved data sets, shards), or a JSON or CSV file of counts. The plan then makes as many images per class (--multiplier, --balance and --top-up change that)."""
+    class, a folder with metadata.csv, saved data sets, shards), or a JSON or CSV file of counts. The plan then makes as
+    many images per class (--multiplier, --balance and --top-up change that)."""
     multiplier: float | None = None
     """With --data: so many times the real images of each class."""
     balance: bool = False
@@ -60,7 +61,7 @@ def _real_counts(data: Path, classes: ClassList) -> list[int]:
 
     shards = data.suffix.lower() in (".tsv", ".jsonl", ".parquet", ".arrow", ".tar") and data.is_file()
     if shards or (data.is_dir() and recognise(data.absolute(), split=None, label_column=None).form != "image folder"):
-        return list(load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts)
+        return list(load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts())
     return class_counts_of(data, classes)
 
 
