@@ -61,7 +61,7 @@ def _real_counts(data: Path, classes: ClassList) -> list[int]:
 
     shards = data.suffix.lower() in (".tsv", ".jsonl", ".parquet", ".arrow", ".tar") and data.is_file()
     if shards or (data.is_dir() and recognise(data.absolute(), split=None, label_column=None).form != "image folder"):
-        return list(load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts())
+        return load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts().tolist()
     return class_counts_of(data, classes)
 
 
