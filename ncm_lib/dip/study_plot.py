@@ -35,9 +35,9 @@ def draw_curves(results: Sequence[CellResult]) -> bytes:
         axes.set(title=damage, xlabel="iteration")
         axes.grid(color="#e5e7ea", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    first = figure.axes[0]
-    first.set_ylabel("PSNR of the averaged output, dB")
-    first.legend(fontsize=8, frameon=False)
+    figure.axes[0].set_ylabel("PSNR of the averaged output, dB")
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize=9, frameon=False)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

@@ -28,16 +28,7 @@ def report(results: Sequence[CellResult], config: StudyConfig, *, side: int, wri
         write_up: results of the write-up's protocol by what the network was fed with, and by image.
     """
     images = {one.cell.image: one.brightness for one in results}
-    sizes = " x ".join(map(str, config.widths))
-    parts = [
-        "# Does forward noise help a deep image prior?",
-        f"{len(images)} images of {side} x {side} pixels, {config.seeds} seeds; skip network of {len(config.widths)} "
-        f"scales ({sizes} channels), {config.iterations} iterations of Adam, MSE, output average 0.99, early stopping "
-        f"with a window of {config.window} and a patience of {config.patience}. PSNR in dB and SSIM with data_range 1, "
-        "of the averaged output; inpainting with the known pixels put back. The images, by brightness: "
-        + ", ".join(f"{name} {mean:.2f}" for name, mean in sorted(images.items(), key=lambda item: item[1]))
-        + ".",
-    ]
+    parts = ["# Does forward noise help a deep image prior?", _what_was_done(images, config, side)]
     for rate in config.learning_rates:
         chosen = [one for one in results if one.cell.learning_rate == rate]
         title = f" (learning rate {rate:g})" if len(config.learning_rates) > 1 else ""
@@ -97,6 +88,17 @@ def verdict(results: Sequence[CellResult], arms: Sequence[Arm]) -> str:
     return "\n".join(lines)
 
 
+def _what_was_done(images: dict[str, float], config: StudyConfig, side: int) -> str:
+    order = sorted(images.items(), key=lambda item: item[1])
+    return (
+        f"{len(images)} images of {side} x {side} pixels, {_counted(config.seeds, 'seed')}; skip network of "
+        f"{len(config.widths)} scales ({' x '.join(map(str, config.widths))} channels), {config.iterations} iterations "
+        f"of Adam, MSE, output average 0.99, early stopping with a window of {config.window} and a patience of "
+        f"{config.patience}. PSNR in dB and SSIM with data_range 1, of the averaged output; inpainting with the known "
+        f"pixels put back. The images, by brightness: {', '.join(f'{name} {mean:.2f}' for name, mean in order)}."
+    )
+
+
 def _table(results: Sequence[CellResult], arms: Sequence[Arm]) -> str:
     rows = [
         "| input | stopped early: PSNR, SSIM | at the best | at the end | best at | stopped at | seconds |",
@@ -151,13 +153,18 @@ def _by_rate(results: Sequence[CellResult], config: StudyConfig) -> str:
 
 
 def _write_up(results: WriteUps) -> str:
-    rows = ["Trained on the clean image and evaluated on new pure noise: nothing is restored here.", "",
-            "| fed with | PSNR | SSIM, data_range 1 | SSIM, data_range 255 |", "|---|---|---|---|"]  # fmt: skip
+    count = _counted(len(results["noise"]), "image")
+    head = f"Trained on the clean image, evaluated on new pure noise, means over {count}."
+    rows = [head, "", "| fed with | PSNR | SSIM, data_range 1 | SSIM, data_range 255 |", "|---|---|---|---|"]
     for fed, title in (("noise", "fresh noise"), ("image", "the clean image on its way to noise")):
         found = list(results[fed].values())
         means = [fmean(getattr(one, name) for one in found) for name in ("psnr", "ssim", "ssim_255")]
         rows.append(f"| {title} | {means[0]:.2f} | {means[1]:.3f} | {means[2]:.4f} |")
     return "\n".join([*rows, "", "Two unrelated images of uniform noise have an SSIM of 0.9967 with data_range 255."])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _mean(results: Sequence[CellResult], value: Callable[[CellResult], float]) -> float:

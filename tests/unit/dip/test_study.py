@@ -117,7 +117,7 @@ def test_the_report_shows_sizes_means_brightness_and_rates():
              for image, bright in (("a", 0.1), ("b", 0.2), ("c", 0.8), ("d", 0.9))
              for arm, value in (("gaussian", 21.0), ("fresh", 22.0 if bright < 0.5 else 20.0))]  # fmt: skip
     text = report(found, config, side=64, write_up=None)
-    assert "4 images of 64 x 64 pixels, 1 seeds; skip network of 3 scales (16 x 16 x 16 channels), 800" in text
+    assert "4 images of 64 x 64 pixels, 1 seed; skip network of 3 scales (16 x 16 x 16 channels), 800" in text
     assert "| gaussian | 21.00, 0.800 | 22.00, 0.900 | 21.00, 0.800 | 40 | 30 | 1.0 |" in text
     assert "| fresh | +1.00 ± 0.00 | -1.00 ± 0.00 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in text
     assert "a 0.10, b 0.20, c 0.80, d 0.90." in text
