@@ -66,7 +66,7 @@ def reliability_picture(calibration: Calibration) -> Image.Image:
         low, high = sorted((float(sure), float(right)))
         draw.rectangle((left, floor - side * float(right), stop, floor), fill=_BAR)
         draw.rectangle((left, floor - side * high, stop, floor - side * low), outline=_GAP, width=2)
-        share = count / calibration.counts.sum()
+        share = count / calibration.counts.max()
         draw.rectangle((left, floor + strip - (strip - 20) * share, stop, floor + strip), fill=_FAINT)
     draw.line((margin, floor, margin + side, margin), fill=_INK)
     draw.rectangle((margin, margin, margin + side, floor), outline=_INK)

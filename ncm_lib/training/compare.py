@@ -130,12 +130,14 @@ def _results(graph: Graph, root: Path, file: Path, out: Path, failures: dict[str
             "synthetic": [f"tasks/{graph.tasks[need].name}" for need in task.needs],
             **dict.fromkeys(_NUMBERS),
             "commit": None,
+            "source": None,
             "version": None,
         }
         if (folder / DONE).is_file():
             done = json.loads((folder / DONE).read_bytes())
             found = done["found"]
-            line |= {"state": "done", "error": None, "commit": done["commit"], "version": done["version"]}
+            line |= {"state": "done", "error": None, "commit": done["commit"], "source": done["source"]}
+            line["version"] = done["version"]
             line |= {name: found["test"].get(name) for name in ("accuracy", "balanced_accuracy", "loss", "ece")}
             line |= {"test_images": found["test"]["count"], "validation_accuracy": found["validation"]["accuracy"]}
             line |= {f"{name}_images": found["images"][name] for name in ("train", "validation", "synthetic")}

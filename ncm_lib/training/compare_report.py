@@ -150,7 +150,13 @@ def _every(line: dict[str, Any]) -> tuple[str, ...]:
     if line["error"]:
         number = f"failed: {line['error']}"
     images = "" if line["state"] != "done" else f"{line['train_images']} / {line['synthetic_images']}"
-    made = "" if line["version"] is None else f"{line['version']}, {(line['commit'] or 'no checkout')[:12]}"
+    made = (
+        ""
+        if line["version"] is None
+        else ", ".join(
+            [line["version"], f"commit {(line['commit'] or 'unknown')[:12]}", f"source {line['source'][:12]}"]
+        )
+    )
     return line["row"], line["shots"], str(line["seed"]), number, images, made, line["command"]
 
 

@@ -30,7 +30,7 @@ from .compare_plan import method_of
 from .compare_tasks import Task
 from .concepts import train_concepts
 from .concepts_config import ConceptTraining
-from .provenance import commit
+from .provenance import commit, source_hash
 
 DONE, FAILED, OUT = "done.json", "failed.json", "out"
 
@@ -68,6 +68,7 @@ def do_task(task: Task, root: Path, needs: tuple[str, ...], threads: int, device
         "identity": task.identity,
         "version": __version__,
         "commit": commit(),
+        "source": source_hash(),
         "seconds": round(time.monotonic() - began, 3),
         "found": found,
     }

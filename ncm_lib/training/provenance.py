@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from pathlib import Path
 
@@ -30,3 +31,16 @@ def commit(root: Path = Path(__file__).parents[2]) -> str | None:
         return None
     found = re.search(rf"^([0-9a-f]{{40,64}}) {re.escape(name)}$", packed, re.MULTILINE)
     return found[1] if found else None
+
+
+@functools.cache
+def source_hash(folder: Path = Path(__file__).parents[1]) -> str:
+    """sha256 over the library's own modules: it tells a changed checkout from its commit.
+
+    Args:
+        folder: of the package.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py"), key=lambda file: file.relative_to(folder).as_posix()):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -165,6 +165,7 @@ def test_every_number_has_its_command_and_its_commit(plan, tmp_path):
     (line,) = compare(file, out=tmp_path / "out").results
     assert line["command"] == f"ncm compare {file} --out {tmp_path / 'out'} --only original/2/0"
     assert line["commit"] is None or len(line["commit"]) == 40
+    assert len(line["source"]) == 64
     assert line["command"] in (tmp_path / "out" / "report.md").read_text()
     again = compare(file, out=tmp_path / "out", only=[line["command"].split()[-1]])
     assert again.results[0]["accuracy"] == line["accuracy"]

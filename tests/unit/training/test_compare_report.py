@@ -8,7 +8,7 @@ from scipy import stats
 
 from ncm_lib.training.compare_plan import ComparePlan
 from ncm_lib.training.compare_report import table, write_report
-from ncm_lib.training.provenance import commit
+from ncm_lib.training.provenance import commit, source_hash
 from ncm_lib.training.statistics import holm, paired_difference
 
 
@@ -17,7 +17,7 @@ def result(row: str, seed: int, accuracy: float | None, **fields) -> dict:
     line = {
         "row": row, "shots": "10", "seed": seed, "state": state, "error": None, "accuracy": accuracy, "folder": "none",
         "synthetic": [], "train_images": 8, "synthetic_images": 0, "version": "0.1", "commit": "f" * 40,
-        "command": "ncm compare",
+        "source": "e" * 64, "command": "ncm compare",
     }  # fmt: skip
     return line | fields
 
@@ -83,3 +83,10 @@ def test_the_commit_is_read_from_any_kind_of_checkout(tmp_path):
     (git / "HEAD").write_text(value)
     assert commit.__wrapped__(tmp_path) == value
     assert commit.__wrapped__(tmp_path / "nowhere") is None
+
+
+def test_a_changed_module_is_another_source(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    first = source_hash.__wrapped__(tmp_path)
+    (tmp_path / "a.py").write_text("x = 2")
+    assert source_hash.__wrapped__(tmp_path) != first
