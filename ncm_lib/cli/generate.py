@@ -53,8 +53,9 @@ class Run:
     """How many images the data set is to have. Without it: one round of the class counts (--data) or of the pool."""
     seed: int = 0
     """Sample i depends on the seed and on i alone."""
-    batch_size: int | None = None
-    """Samples per model call: more is faster until memory is full. Fixed once the data set exists."""
+    batch_size: int | Literal["auto"] | None = None
+    """Samples per model call: more is faster until memory is full; auto tries how many fit. Fixed once the data set
+    exists."""
     device: str | None = None
     """cpu, cuda, cuda:1, mps. Without it: the best one there is."""
     dtype: str | None = None

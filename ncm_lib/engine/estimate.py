@@ -24,6 +24,7 @@ from .conditioning import stack
 from .families import Family
 from .load import Model
 from .memory import is_out_of_memory, release_memory
+from .probe import at_full_strength
 from .render import Renderer
 from .schedulers import make_scheduler
 from .settings import RenderSettings, ResolvedSettings
@@ -120,7 +121,7 @@ def estimate(
         inversion=inversion,
         real_image=real_image,
     )
-    samples = [_with_all_steps(sample) for sample in method.plan(0, manifest.batch_shape)]
+    samples = [at_full_strength(sample) for sample in method.plan(0, manifest.batch_shape)]
     # the share of each strength is that of the plan's first samples
     table = method.plan(0, min(manifest.count, _SURVEYED))
     calls = _calls(model.family, renderer.settings, settings.num_inference_steps, table)
@@ -192,13 +193,6 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
 def _encode_flops(model: Model, renderer: Renderer) -> int:
     pixels = torch.zeros(1, 3, renderer.settings.height, renderer.settings.width)
     return _counted(lambda: model.family.encode_images(pixels))
-
-
-def _with_all_steps(sample: Sample) -> Sample:
-    """The sample, made to run the few steps of the probe wherever it starts."""
-    if not isinstance(sample.start, NoisedImage):
-        return sample
-    return replace(sample, start=replace(sample.start, strength=1.0))
 
 
 def _calls(family: Family, settings: ResolvedSettings, steps: int, table: PlanTable) -> float | int:

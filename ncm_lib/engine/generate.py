@@ -18,6 +18,7 @@ from ..store.layout import MANIFEST
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
 from .load import Model
+from .probe import fitting_batch
 from .production import Production
 from .render import Renderer
 from .settings import RenderSettings, render_hash
@@ -65,7 +66,7 @@ def generate(
     out: str | Path,
     count: int,
     seed: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     settings: RenderSettings | None = None,
     image_format: Literal["png", "webp", "jpeg"] = "png",
     save_masks: bool = True,
@@ -83,8 +84,9 @@ def generate(
         out: folder of the data set; created, or continued where it holds the same plan and settings.
         count: target size, at least 1. A larger count than before extends the data set; a smaller one is refused.
         seed: of the whole data set. Sample i depends on the seed and on i alone.
-        batch_size: samples per model call, 8 where it is None. It is fixed when the data set is created, since
-            another batch shape may change an image's last bits: later runs keep it, and note where another was asked.
+        batch_size: samples per model call, 8 where it is None; "auto" tries what the device has memory for
+            (``fitting_batch``). It is fixed when the data set is created, since another batch shape may change an
+            image's last bits: later runs keep it, and note where another was asked.
         settings: steps, guidance, scheduler, size; None takes the defaults.
         image_format: png, lossless webp, or jpeg.
         save_masks: also write each sample's mask.
@@ -111,6 +113,8 @@ def generate(
         2
     """
     shard = shard or Shard()
+    if shard.count > 1:
+        refuse_probing(batch_size, Path(out), f"the {shard.count} shards")
     renderer = Renderer(
         model,
         settings or RenderSettings(),
@@ -172,7 +176,7 @@ def settled(
     out: Path,
     count: int,
     seed: int,
-    batch_size: int | None,
+    batch_size: int | Literal["auto"] | None,
     image_format: Literal["png", "webp", "jpeg"],
 ) -> tuple[Method, Manifest]:
     """What a run would make, the same in every process that is given the same: the resolved method and the head.
@@ -180,19 +184,33 @@ def settled(
     Raises:
         InputError: bad numbers, or a prompt that the model does not take.
     """
-    if count < 1 or (batch_size is not None and batch_size < 1):
+    if count < 1 or (isinstance(batch_size, int) and batch_size < 1):
         raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
     height, width = renderer.latent_size
     cell = renderer.model.family.latent_cell
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=cell)
     existing = Manifest.read(out) if (out / MANIFEST).is_file() else None
-    batch_shape = existing.batch_shape if existing else min(batch_size or DEFAULT_BATCH, count)
     plan = method.plan(0, 1)
     # of the prompts with suffixes, which are many, the longest
     longest = sorted(plan.early.prompts, key=len)[-_LONGEST:] if plan.early else []
     renderer.learn_prompts([*plan.prompts, *longest])
     renderer.check_starts(plan)
+    if existing is not None:
+        batch_shape = existing.batch_shape
+    elif batch_size == "auto":
+        batch_shape = fitting_batch(renderer, method, count)
+    else:
+        batch_shape = min(batch_size or DEFAULT_BATCH, count)
     return method, _manifest(method, renderer, count=count, batch_shape=batch_shape, image_format=image_format)
+
+
+def refuse_probing(batch_size: int | str | None, out: Path, processes: str) -> None:
+    """InputError where several processes would each find a batch size of their own for a new data set."""
+    if batch_size == "auto" and not (out / MANIFEST).is_file():
+        raise InputError(
+            f"batch_size is 'auto', and {processes} of a new data set need one size for all: give a number (--dry-run "
+            "with --batch-size auto finds one on this machine)."
+        )
 
 
 def close_run(writer: DatasetWriter, stats: Stats, started: float) -> None:
@@ -207,14 +225,14 @@ def close_run(writer: DatasetWriter, stats: Stats, started: float) -> None:
             stats.append(writer.path)
 
 
-def run_notes(writer: DatasetWriter, stats: Stats, *, batch_size: int | None) -> tuple[str, ...]:
+def run_notes(writer: DatasetWriter, stats: Stats, *, batch_size: int | Literal["auto"] | None) -> tuple[str, ...]:
     """What the user should know of a run that has ended, a line each."""
     manifest = writer.manifest
     return (*writer.notes, *_batch_note(batch_size, manifest.batch_shape, manifest.count), *_memory_notes(stats))
 
 
-def _batch_note(batch_size: int | None, batch_shape: int, count: int) -> list[str]:
-    if batch_size is None or min(batch_size, count) == batch_shape:
+def _batch_note(batch_size: int | Literal["auto"] | None, batch_shape: int, count: int) -> list[str]:
+    if batch_size in (None, "auto") or min(batch_size, count) == batch_shape:
         return []
     return [
         f"the data set was created with batches of {batch_shape}; they stay, and batch_size {batch_size} is not used"

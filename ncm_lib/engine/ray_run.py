@@ -26,7 +26,7 @@ from ..store.lock import FolderLock, LockedError
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
 from .concepts import load_concepts
-from .generate import Progress, Summary, close_run, run_notes, settled
+from .generate import Progress, Summary, close_run, refuse_probing, run_notes, settled
 from .load import load_model
 from .production import Production
 from .render import Renderer
@@ -49,7 +49,7 @@ def generate_with_ray(
     out: str | Path,
     count: int,
     seed: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     settings: RenderSettings | None = None,
     image_format: Literal["png", "webp", "jpeg"] = "png",
     save_masks: bool = True,
@@ -106,6 +106,7 @@ def generate_with_ray(
             ncm.generate_with_ray(method, "/shared/sd15", out="/shared/aug", count=100_000, address="auto")
     """
     ray, data = import_extra("ray", "ray"), import_extra("ray.data", "ray")
+    refuse_probing(batch_size, Path(out), "Ray's actors")
     started = time.monotonic()
     with ExitStack() as cluster:
         cluster.enter_context(_connection(ray, address))
@@ -186,7 +187,7 @@ class _Job:
     out: Path
     count: int
     seed: int
-    batch_size: int | None
+    batch_size: int | Literal["auto"] | None
     settings: RenderSettings
     image_format: Literal["png", "webp", "jpeg"]
     save_masks: bool

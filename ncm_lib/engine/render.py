@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -51,6 +52,12 @@ class Renderer:
         self._family = model.family.with_guidance(self.settings.guidance_scale)
         self._prompts = PromptCache(model.family)
         self._negative: Conditioning | None = None
+
+    def with_steps(self, steps: int) -> Renderer:
+        """The same with another number of steps, for trials."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update={"num_inference_steps": steps})
+        return other
 
     @property
     def latent_size(self) -> tuple[int, int]:
