@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from ncm_lib import InputError, MissingExtraError, load_source
 from ncm_lib.metrics.classifier import load_classifier
+from ncm_lib.metrics.scores import scores
 from ncm_lib.plan.confusion import load_confusion
 from ncm_lib.store.filters import Filter, FilterHead
 from ncm_lib.store.manifest import Manifest
@@ -370,3 +371,12 @@ def test_an_interrupt_tells_how_much_is_kept(birds, tmp_path, monkeypatch):
     monkeypatch.setattr(Steps, "__getitem__", interrupted)
     with pytest.raises(KeyboardInterrupt, match="2 of 3 epochs are kept, the same command continues"):
         run(birds, tmp_path / "out", checkpoint_every=1)
+
+
+def test_the_weights_of_the_chosen_epoch_are_written_and_not_the_last_ones(birds, test_birds, tmp_path):
+    done = run(birds, tmp_path / "out", validation=test_birds, epochs=8, learning_rate=0.3)
+    assert done.epoch < 7
+    judge, images = load_classifier(done.path, device="cpu"), load_source(test_birds)
+    pictures = (judge.preparation.cropped(judge.preparation.scaled(images.read(row))) for row in range(len(images)))
+    found = scores(judge.probabilities(pictures), images.class_ids.astype(np.int64))
+    assert found.loss == pytest.approx(done.validation["loss"], rel=1e-4)
