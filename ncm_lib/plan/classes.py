@@ -14,7 +14,7 @@ from ..errors import InputError
 
 _LEGAL = (
     'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, '
-    "or names a,b,c"
+    "or names a,b,c (two at least)"
 )
 
 
@@ -111,8 +111,10 @@ class ClassList:
         """The id of the class ``name``; InputError with the nearest names when there is none."""
         if name in self.names:
             return self.names.index(name)
-        near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or list(self.names[:5])
-        raise InputError(f"There is no class {name!r} among the {len(self)} classes; near: {', '.join(near)}.")
+        near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
+        more = ", ..." if len(self) > 5 else ""
+        which = f"near: {', '.join(near)}" if near else f"there are: {', '.join(self.names[:5])}{more}"
+        raise InputError(f"There is no class {name!r} among the {len(self)} classes; {which}.")
 
     def order_of(self, names: Sequence[str], where: str) -> list[int]:
         """Find every class in a list of names that has each of them once, in whatever order.
