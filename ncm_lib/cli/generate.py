@@ -18,6 +18,7 @@ from ..engine.starts import Inversion
 from ..methods import Method, NoiseCutMix
 from ..sources.listing import SourceListing
 from .classes import Classes
+from .model_options import ModelOptions
 from .quiet import quiet
 from .ray_address import RayAddress
 from .sampling import Sampling, sample_count
@@ -37,11 +38,9 @@ NoiseCutMixOptions = options_of(NoiseCutMix, {field.name for field in fields(Sam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(ModelOptions):
     """Where from, where to, how many."""
 
-    model: str
-    """demo, a folder in diffusers' layout, or a hub id."""
     concepts: Path | None = None
     """Folder of learned class concepts: what `ncm train-concepts` made, a checkpoint that Diff-Mix published, or
     diffusers' files. Prompts then name the classes by their learned words."""
@@ -56,10 +55,6 @@ class Run:
     batch_size: int | Literal["auto"] | None = None
     """Samples per model call: more is faster until memory is full; auto tries how many fit. Fixed once the data set
     exists."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, mps. Without it: the best one there is."""
-    dtype: str | None = None
-    """fp32, bf16, fp16. Without it: fp16 on CUDA, else fp32."""
     image_format: Literal["png", "webp", "jpeg"] = "png"
     """png and webp are lossless; jpeg is smaller and changes pixels."""
     save_masks: bool = True
@@ -88,6 +83,9 @@ class GenerateNoiseCutMix:
     - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7 --dry-run
     - ncm generate noisecutmix --model sd15 --classes train --data train --balance --out aug
     - ncm generate noisecutmix --model sd15 --concepts ckpts/cub/shot-1-lora-rank10 --out aug --count 1000
+    - ncm generate noisecutmix --model sd15 --classes a,b --lora style.safetensors:0.8 --out aug --count 1000
+    - ncm generate noisecutmix --model mine.safetensors --config sd15 --classes a,b --batch-size auto --channels-last
+      --compile --out aug --count 9000
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
@@ -98,7 +96,7 @@ class GenerateNoiseCutMix:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        classes = self.classes.of(self.run.model, self.run.concepts)
+        classes = self.classes.of(self.run.describing, self.run.concepts)
         method = NoiseCutMix(classes=classes, **self.sampling.fields(classes, dict(self.method)))
         return run_generate(method, self.run, self.render, count=sample_count(self.run.count, method.config()))
 
@@ -115,7 +113,6 @@ def run_generate(
     """Load, generate with a progress bar, and say where everything is; or only say what would be made."""
     from ..engine.concepts import load_concepts
     from ..engine.generate import generate
-    from ..engine.load import load_model
     from ..engine.shards import Shard, device_of_environment, shard_of_environment
     from ..errors import InputError
     from .dry_run import dry_run
@@ -131,10 +128,10 @@ def run_generate(
         from ..engine.ray_run import generate_with_ray
 
         where = {"device": run.device, "dtype": run.dtype, "address": run.ray, "actors": run.ray_actors}
-        where |= {"concepts": run.concepts, "any_base": run.any_base}
+        where |= {"concepts": run.concepts, "any_base": run.any_base} | run.load_options()
         make = partial(generate_with_ray, method, run.model, inversion=inversion, images=images, **where)
     else:
-        model = load_model(run.model, device=run.device or device_of_environment(os.environ), dtype=run.dtype)
+        model = run.load(device_of_environment(os.environ))
         if run.concepts is not None:
             model = load_concepts(model, run.concepts, any_base=run.any_base)
         if run.dry_run:

@@ -50,7 +50,6 @@ class GenerateDiffII:
         """Run the command; the exit code."""
         from ..concepts.read import read_concepts
         from ..engine.concepts import joint_fingerprint
-        from ..engine.load import model_fingerprint
         from ..engine.pool_settings import settings_for_pool
         from ..plan.suffixes import read_suffixes
         from ..sources.pool import InversionPool
@@ -59,7 +58,7 @@ class GenerateDiffII:
         suffixes = () if self.pool.suffixes is None else read_suffixes(self.pool.suffixes)
         prompt = pool.head.prompt if self.pool.prompt is None else self.pool.prompt
         method = DiffII(classes=pool.classes, pool=pool.listing, suffixes=suffixes, prompt=prompt, **dict(self.method))
-        fingerprint = model_fingerprint(self.run.model)
+        fingerprint = self.run.fingerprint()
         if self.run.concepts is not None:
             fingerprint = joint_fingerprint(fingerprint, read_concepts(self.run.concepts))
         render = settings_for_pool(self.render, pool, prompt=prompt, fingerprint=fingerprint)

@@ -48,11 +48,11 @@ class RealImages:
         from ..sources.load import load_source
 
         if classes.classes is not None or run.concepts is not None:
-            asked = classes.of(run.model, run.concepts)
+            asked = classes.of(run.describing, run.concepts)
             images = load_source(self.data, classes=asked, bad_images=self.bad_images)
         else:
             images = load_source(self.data, bad_images=self.bad_images)
-            own = model_classes(run.model)
+            own = model_classes(run.describing)
             if own is not None and sorted(own.names) == sorted(images.classes.names):
                 # the ids, words and metaclass that other data sets of this model have
                 images = load_source(self.data, classes=own, bad_images=self.bad_images)

@@ -40,7 +40,7 @@ class GenerateSDRandom:
         return self._make(SDRandom)
 
     def _make(self, kind: type[SDRandom]) -> int:
-        classes = self.classes.of(self.run.model, self.run.concepts)
+        classes = self.classes.of(self.run.describing, self.run.concepts)
         method = kind(classes=classes, **self.counts.fields(classes, dict(self.method)))
         return run_generate(method, self.run, self.render, count=sample_count(self.run.count, method.config()))
 

@@ -13,10 +13,11 @@ import tyro
 from ..plan.classes import ClassList
 from ..plan.prompts import DEFAULT_TEMPLATE
 from .classes import Classes
+from .model_options import ModelOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Invert:
+class Invert(ModelOptions):
     """Invert real images by DDIM into a pool that `ncm generate diff-ii` starts from.
 
     Images that the pool has already are not inverted again: the same command continues, also with images that were
@@ -27,10 +28,9 @@ class Invert:
     - ncm invert --model demo --data birds --out pool
     - ncm invert --model sd15 --data birds --meta-class bird --out pool --steps 200 --batch-size 4
     - ncm invert --model sd15 --concepts concepts --data birds --out pool
+    - ncm invert --model sd15 --lora style.safetensors:0.8 --data birds --out pool
     """
 
-    model: str
-    """demo, a folder in diffusers' layout, or a hub id."""
     concepts: Path | None = None
     """Folder of learned class concepts, as `ncm generate` takes it; the prompts then have their words."""
     any_base: bool = False
@@ -61,17 +61,13 @@ class Invert:
     """Denoise each inversion again and keep its PSNR; takes as long again as inverting."""
     bad_images: Literal["refuse", "skip"] = "refuse"
     """What becomes of files that cannot be used as images: the end, or a note."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, mps. Without it: the best one there is."""
-    dtype: str | None = None
-    """fp32, bf16, fp16. Without it: fp16 on CUDA, else fp32."""
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
         from ..concepts.read import read_concepts
         from ..engine.concepts import with_concepts
         from ..engine.invert import invert
-        from ..engine.load import load_model, model_classes
+        from ..engine.load import model_classes
         from ..engine.shards import device_of_environment
         from ..sources.load import load_source
         from .progress import ProgressBar
@@ -79,7 +75,7 @@ class Invert:
 
         quiet()
         learned = None if self.concepts is None else read_concepts(self.concepts)
-        own = model_classes(self.model) if learned is None else learned.classes
+        own = model_classes(self.describing) if learned is None else learned.classes
         asked = None if self.classes is None else ClassList.load(self.classes)
         images = load_source(self.data, classes=asked, bad_images=self.bad_images)
         for note in images.notes:
@@ -90,7 +86,7 @@ class Invert:
         classes = Classes(meta_class=self.meta_class).named(images.classes if asked is None else asked)
         if learned is not None:
             classes = learned.classes_for(classes)
-        model = load_model(self.model, device=self.device or device_of_environment(os.environ), dtype=self.dtype)
+        model = self.load(device_of_environment(os.environ))
         if learned is not None:
             model = with_concepts(model, learned, any_base=self.any_base)
         with ProgressBar() as bar:

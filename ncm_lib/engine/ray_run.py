@@ -9,7 +9,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from .load import load_model
 from .production import Production
 from .render import Renderer
 from .settings import RenderSettings
+from .speed import Speed
 from .starts import Inversion
 from .stats import Stats
 
@@ -58,6 +59,10 @@ def generate_with_ray(
     images: SourceListing | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    config: str | Path | None = None,
+    lora: Mapping[str, float | int] | None = None,
+    embeddings: Mapping[str, str | Path] | None = None,
+    speed: Speed | None = None,
     concepts: str | Path | None = None,
     any_base: bool = False,
     address: str | None = None,
@@ -86,6 +91,11 @@ def generate_with_ray(
         images: as in ``generate``; the files must be at the same path on all machines.
         device: of the actors: "cpu", "cuda" or "mps"; None takes the GPUs that Ray knows of, else the CPU.
         dtype: as in ``load_model``; None is float16 where Ray has GPUs, else float32.
+        config: as in ``load_model``, like ``lora``, ``embeddings`` and ``speed``; files must be at the same path on all
+            machines.
+        lora: LoRA files and their scales.
+        embeddings: textual inversions: token and file.
+        speed: ways to make the same images sooner or in less memory.
         concepts: as in ``load_concepts``, like ``any_base``; every actor puts them on its model.
         any_base: also take concepts that were learned with another model.
         address: of a cluster that runs: "auto" or "host:port"; None starts Ray on this machine for this run.
@@ -113,8 +123,7 @@ def generate_with_ray(
         pool = _pool([node["Resources"] for node in ray.nodes() if node["Alive"]], actors=actors, device=device)
         job = _Job(
             method=method,
-            # the actors have other working directories
-            model=str(Path(model).resolve()) if Path(model).is_dir() else str(model),
+            model=str(_placed(model)),
             out=Path(out).resolve(),
             count=count,
             seed=seed,
@@ -126,10 +135,14 @@ def generate_with_ray(
             images=images,
             device=device or ("cuda" if pool.gpus else None),
             dtype=dtype or ("float16" if pool.gpus else "float32"),
+            config=_placed(config),
+            lora={str(_placed(file)): scale for file, scale in (lora or {}).items()},
+            embeddings={token: str(_placed(file)) for token, file in (embeddings or {}).items()},
+            speed=speed or Speed(),
             concepts=None if concepts is None else Path(concepts).expanduser().resolve(),
             any_base=any_base,
         )
-        _, renderer, manifest = replace(job, device="cpu").settled()
+        _, renderer, manifest = replace(job, device="cpu").settled(to_run=False)
         stats = Stats(
             shard=f"ray/{pool.actors}",
             device=job.device or "",
@@ -178,6 +191,14 @@ def generate_with_ray(
     )
 
 
+def _placed(source: str | Path | None) -> str | None:
+    """A file or folder by its whole path, since the actors have other working directories; else the hub id it is."""
+    if source is None:
+        return None
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else str(source)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Job:
     """What an actor is told: numbers, names and configs, never a model."""
@@ -195,12 +216,19 @@ class _Job:
     images: SourceListing | None
     device: str | None
     dtype: str
+    config: str | None
+    lora: dict[str, float | int]
+    embeddings: dict[str, str]
+    speed: Speed
     concepts: Path | None
     any_base: bool
 
-    def settled(self) -> tuple[Method, Renderer, Manifest]:
-        """Load the model and settle what is made."""
-        model = load_model(self.model, device=self.device, dtype=self.dtype)
+    def settled(self, *, to_run: bool = True) -> tuple[Method, Renderer, Manifest]:
+        """Load the model and settle what is made; without ``to_run``, on a device that may lack what makes it fast."""
+        additions = {"config": self.config, "lora": self.lora, "embeddings": self.embeddings}
+        speed = self.speed if to_run else None
+        model = load_model(self.model, device=self.device, dtype=self.dtype, speed=speed, **additions)
+        model = replace(model, speed=self.speed)
         if self.concepts is not None:
             model = load_concepts(model, self.concepts, any_base=self.any_base)
         renderer = Renderer(
