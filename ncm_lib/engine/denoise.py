@@ -48,6 +48,7 @@ def denoise(
     early: EarlyConditions | None = None,
     unconditional: Conditioning | None,
     guidance_scale: float,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
     num_inference_steps: int,
     generators: Sequence[torch.Generator],
     images: Float32[Tensor, "n c h w"] | None = None,
@@ -68,6 +69,7 @@ def denoise(
         early: what takes the conditions' place in each sample's first steps.
         unconditional: N rows of the negative prompt; None without guidance, or where it is embedded in the model.
         guidance_scale: g of classifier-free guidance.
+        guidance_interval: shares of the steps between which there is guidance; outside of them a step makes K*N rows.
         num_inference_steps: steps, at least 1.
         generators: one per sample (CPU), for schedulers that draw noise: sample k of N equals sample k alone.
         images: latents of images to start from, which get ``noise`` at the level of ``first_step``; None starts from
@@ -84,19 +86,23 @@ def denoise(
     latents = scaled_noise(scheduler, noise) if images is None else noised(scheduler, images, noise, first)
     # schedulers do their arithmetic on the CPU; only the model needs the timesteps on its device
     timesteps = scheduler.timesteps.to(noise.device)
-    branches = len(conditions) + (unconditional is not None)
+    start, stop = (early_steps(share, len(scheduler.timesteps)) for share in guidance_interval)
+    empty: Conditioning | None = None
+    branches = len(conditions)
     conditioning: Conditioning = {}
     takes_generator = "generator" in scheduler.step.__code__.co_varnames
     extra = {"generator": list(generators)} if takes_generator else {}
     for step, timestep in enumerate(scheduler.timesteps[first:], first):
-        if step == first or (early is not None and step in early.steps):
+        if step in (first, start, stop) or (early is not None and step in early.steps):
             now = conditions if early is None else early.at(step, conditions)
-            conditioning = concatenate([*now] if unconditional is None else [unconditional, *now])
+            empty = unconditional if start <= step < stop else None
+            conditioning = concatenate([*now] if empty is None else [empty, *now])
+            branches = len(conditions) + (empty is not None)
         rows = scaled_input(scheduler, latents, timestep).repeat(branches, 1, 1, 1)
         predictions = family.predict(rows, timesteps[step], conditioning).chunk(branches)
         # Eq. 1, NoiseCutMix: e = M_1 e_1 + ... + M_K e_K
         mixed = mix_predictions(predictions[-len(conditions) :], masks)
-        if unconditional is not None:
+        if empty is not None:
             mixed = guide(predictions[0], mixed, guidance_scale)
         latents = scheduler.step(mixed, timestep, latents, return_dict=False, **extra)[0]
         if on_step is not None:

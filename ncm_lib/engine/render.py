@@ -115,6 +115,7 @@ class Renderer:
             early=self._early(samples),
             unconditional=self._unconditional(len(samples)),
             guidance_scale=self.settings.guidance_scale,
+            guidance_interval=self.settings.guidance_interval,
             num_inference_steps=self.settings.num_inference_steps,
             generators=[_step_generator(sample.seed) for sample in samples],
             images=self.source_latents(samples),
@@ -184,10 +185,15 @@ def resolve_settings(
             f"negative_prompt is {settings.negative_prompt!r}; this model's guidance is distilled and has no branch "
             "for it: leave it out."
         )
+    if settings.guidance_interval != (0.0, 1.0) and family.guidance != "classifier-free":
+        raise InputError(
+            "guidance_interval leaves out rows of an unconditional branch, and this model has none: leave it out."
+        )
     scheduler = resolve_name(settings.scheduler, default_scheduler, family.scheduler)
     return ResolvedSettings(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=guidance,
+        guidance_interval=settings.guidance_interval,
         scheduler=scheduler,
         timestep_spacing=resolve_spacing(scheduler, settings.timestep_spacing),
         final_sigma=settings.final_sigma,
