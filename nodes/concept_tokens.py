@@ -44,12 +44,25 @@ def with_tokens(clip: Any, concepts: ConceptSet) -> Any:
     """
     tokenizer = copy.copy(clip.tokenizer)
     inner = {name: part for name, part in vars(tokenizer).items() if isinstance(part, SDTokenizer)}
-    if len(inner) != 1 or len(concepts.embeddings) != 1:
+    keys = {str(part.embedding_key) for part in inner.values()}
+    # a lone encoder's vectors are its own, whatever name they have: SD 2.x's is clip_h
+    if len(inner) != len(concepts.embeddings) or (len(inner) > 1 and keys != concepts.embeddings.keys()):
+        here, there = (", ".join(sorted(names)) or "none" for names in (keys, concepts.embeddings))
         raise InputError(
-            f"This CLIP has {len(inner)} tokenizers of Stable Diffusion's kind, and the concepts hold vectors for "
-            f"{len(concepts.embeddings)} text encoders. Load Concepts is for SD 1.x and 2.x, which have one."
+            f"This CLIP has {len(inner)} tokenizers of Stable Diffusion's kind ({here}), and the concepts hold vectors "
+            f"for {len(concepts.embeddings)} text encoders ({there}). Load Concepts is for SD 1.x and 2.x, which have "
+            "one, and SDXL, which has clip_l and clip_g; link the CLIP of the model that they were learned with."
         )
-    ((name, part),), (vectors,) = inner.items(), concepts.embeddings.values()
+    for name, part in inner.items():
+        vectors = concepts.embeddings[part.embedding_key if len(inner) > 1 else next(iter(concepts.embeddings))]
+        setattr(tokenizer, name, _taught(part, vectors))
+    clone = clip.clone()
+    clone.tokenizer = tokenizer
+    return clone
+
+
+def _taught(part: SDTokenizer, vectors: Mapping[str, Tensor]) -> SDTokenizer:
+    """A copy of the tokenizer of one text encoder, which knows the tokens."""
     width = len(next(iter(vectors.values())))
     if width != part.embedding_size:
         raise InputError(
@@ -70,7 +83,4 @@ def with_tokens(clip: Any, concepts: ConceptSet) -> Any:
     part.concept_vectors = {**before, **{token: vector.detach().float() for token, vector in vectors.items()}}
     # without folders ComfyUI would not look for names at all
     part.embedding_directory = part.embedding_directory or []
-    setattr(tokenizer, name, part)
-    clone = clip.clone()
-    clone.tokenizer = tokenizer
-    return clone
+    return part

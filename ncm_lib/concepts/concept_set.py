@@ -16,7 +16,9 @@ from .learned import learned_classes
 from .lora import LoraPair
 
 SD1_ENCODER = "clip_l"
-"""The one text encoder of SD 1.x, by ComfyUI's name; SDXL's two are clip_l and clip_g."""
+"""The one text encoder of SD 1.x, by ComfyUI's name."""
+SDXL_ENCODERS = ("clip_l", "clip_g")
+"""The two of SDXL."""
 _TOKEN = re.compile(r"<[^<>\s]+>")
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..plan.classes import ClassList
-from .concept_set import SD1_ENCODER, ConceptSet, numbered_tokens
+from .concept_set import SD1_ENCODER, SDXL_ENCODERS, ConceptSet, numbered_tokens
 from .layout import EMBEDDINGS, LORA
 from .lora import LoraPair, lora_pairs
 from .tensor_files import plain_tensor, read_pickle, read_safetensors
@@ -31,20 +31,33 @@ def is_diffusers(folder: Path) -> bool:
 def read_diffusers(folder: Path) -> ConceptSet:
     """Read such a folder: the embedding files in it or in its ``embeddings``, and ``pytorch_lora_weights.safetensors``.
 
-    An embedding file holds ``{"<token>": [width] or [n, width]}``. A class is called as its token without the brackets,
-    unless a ``classes.json`` (``{"classes": [...], "tokens": [...], "meta_class": ...}``) beside them says otherwise.
+    An embedding file holds ``{"<token>": [width] or [n, width]}``, or for SDXL ``{"clip_l": ..., "clip_g": ...}`` where
+    the token is the file's name in brackets. A class is called as its token without the brackets, unless a
+    ``classes.json`` (``{"classes": [...], "tokens": [...], "meta_class": ...}``) beside them says otherwise.
 
     Raises:
         InputError: a file is damaged or holds something else, by name.
     """
     classes: dict[str, str] = {}
-    vectors: dict[str, Tensor] = {}
+    vectors: dict[str, dict[str, Tensor]] = {}
+    before: Path | None = None
     for file in _embedding_files(folder):
-        for token, rows in _embeddings(file).items():
-            if token in classes:
-                raise InputError(f"{file} holds the token {token}, and so does another file of {folder}.")
-            classes[token] = numbered_tokens(token, len(rows))
-            vectors.update(zip(classes[token].split(), rows, strict=True))
+        found = _by_encoder(_embeddings(file), file)
+        if before is not None and found.keys() != vectors.keys():
+            raise InputError(
+                f"{file} holds vectors for {' and '.join(found)}, and {before} for {' and '.join(vectors)}; the files "
+                "of one folder are for one model."
+            )
+        before = file
+        for encoder, tokens in found.items():
+            for token, rows in tokens.items():
+                own = vectors.setdefault(encoder, {})
+                words = numbered_tokens(token, len(rows))
+                if words.split()[0] in own:
+                    raise InputError(f"{file} holds the token {token}, and so does another file of {folder}.")
+                if classes.setdefault(token, words) != words:
+                    raise InputError(f"{file} holds {len(rows)} vectors for {encoder}, and another number before it.")
+                own.update(zip(words.split(), rows, strict=True))
     tokens = sorted(classes, key=_natural)
     listed = ClassList(names=tuple(token[1:-1] for token in tokens), tokens=tuple(classes[token] for token in tokens))
     if (folder / CLASSES).is_file():
@@ -52,7 +65,10 @@ def read_diffusers(folder: Path) -> ConceptSet:
     used = {word for words in listed.tokens for word in words.split()}
     return ConceptSet(
         classes=listed,
-        embeddings={SD1_ENCODER: {token: vector for token, vector in vectors.items() if token in used}},
+        embeddings={
+            encoder: {token: vector for token, vector in own.items() if token in used}
+            for encoder, own in vectors.items()
+        },
         lora=_lora(folder / LORA) if (folder / LORA).is_file() else {},
     )
 
@@ -78,6 +94,14 @@ def _embeddings(file: Path) -> dict[str, Tensor]:
             raise InputError(f"{file} holds {str(key)[:40]!r}, which is no token with vectors; expected is {expected}.")
         found[f"<{word}>"] = tensor.reshape(-1, tensor.shape[-1])
     return found
+
+
+def _by_encoder(found: dict[str, Tensor], file: Path) -> dict[str, dict[str, Tensor]]:
+    """Text encoder -> token -> rows."""
+    if found.keys() != {f"<{encoder}>" for encoder in SDXL_ENCODERS}:
+        return {SD1_ENCODER: found}
+    token = "<" + re.sub(r"[<>\s]", "-", file.stem) + ">"
+    return {encoder: {token: found[f"<{encoder}>"]} for encoder in SDXL_ENCODERS}
 
 
 def _listed(given: ClassList, classes: Mapping[str, str], file: Path) -> ClassList:

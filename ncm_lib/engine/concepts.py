@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..concepts.concept_set import ConceptSet
 from ..concepts.lora import LoraPair
 from ..concepts.read import read_concepts
 from ..errors import InputError
-from .families.stable_diffusion import StableDiffusion1
+from .families.stable_diffusion_xl import Inverted
 from .load import Model
 
 
@@ -27,7 +27,7 @@ def load_concepts(model: Model, path: str | Path, *, any_base: bool = False) -> 
     embedding. Where nothing changes, the two models share their weights, so this costs the adapted projections only.
 
     Args:
-        model: an SD 1.x or 2.x model; it stays as it is.
+        model: an SD 1.x, 2.x or SDXL model; it stays as it is.
         path: a folder of concepts: ours, diffusers' files, or what Diff-Mix published; see ``read_concepts``.
         any_base: also take concepts that were learned with another model, as long as they fit by shape.
 
@@ -57,25 +57,38 @@ def load_concepts(model: Model, path: str | Path, *, any_base: bool = False) -> 
 def with_concepts(model: Model, concepts: ConceptSet, *, any_base: bool = False) -> Model:
     """The same, of concepts that are in memory."""
     family = model.family
-    if not isinstance(family, StableDiffusion1):
+    if not isinstance(family, Inverted):
         raise InputError(
-            f"The model {model.name} is of the family {type(family).__name__}; concepts can be put on SD 1.x and 2.x."
+            f"The model {model.name} is of the family {type(family).__name__}; concepts can be put on SD 1.x, 2.x and "
+            "SDXL."
         )
     check_base(model.name, model.fingerprint, concepts, any_base=any_base)
-    if len(concepts.embeddings) > 1:
+    several = len(family.clips) > 1
+    if len(concepts.embeddings) != len(family.clips) or (several and concepts.embeddings.keys() != family.clips.keys()):
         raise InputError(
-            f"The concepts hold vectors for {len(concepts.embeddings)} text encoders "
-            f"({', '.join(concepts.embeddings)}), and the model {model.name} has one."
+            f"The concepts hold vectors for {_listed(concepts.embeddings)}, and the model {model.name} has "
+            f"{_listed(family.clips)}: they were learned with a model of another family."
         )
-    (vectors,) = concepts.embeddings.values()
-    tokenizer, text_encoder = _with_tokens(model.name, family.tokenizer, family.text_encoder, vectors)
+    parts: dict[str, Any] = {}
+    for name, suffix in family.clips.items():
+        # a lone encoder's vectors are its own, whatever name they have: SD 2.x's is ComfyUI's clip_h
+        vectors = concepts.embeddings[name] if several else next(iter(concepts.embeddings.values()))
+        tokenizer, encoder = f"tokenizer{suffix}", f"text_encoder{suffix}"
+        parts[tokenizer], parts[encoder] = _with_tokens(
+            model.name, getattr(family, tokenizer), getattr(family, encoder), vectors
+        )
     unet = _merged(model.name, family.unet, concepts.lora)
     return replace(
         model,
-        family=replace(family, tokenizer=tokenizer, text_encoder=text_encoder, unet=unet),
+        family=replace(family, **parts, unet=unet),
         fingerprint=joint_fingerprint(model.fingerprint, concepts),
         classes=concepts.classes,
     )
+
+
+def _listed(encoders: Iterable[str]) -> str:
+    names = [*encoders]
+    return f"{len(names)} text encoder{'s' * (len(names) > 1)} ({', '.join(names)})"
 
 
 def joint_fingerprint(fingerprint: str, concepts: ConceptSet) -> str:

@@ -15,6 +15,7 @@ from ..plan.classes import ClassList
 from .add_ons import add_embeddings, add_lora
 from .families import Family
 from .families.registry import Kind
+from .families.tokens import pool_at_end
 from .fingerprint import fingerprint
 from .load_file import load_single_file
 from .load_folder import kind_of, load_parts, read_index
@@ -164,6 +165,9 @@ def _family(kind: Kind, folder: Path, parts: dict[str, Any], device: torch.devic
                 )
     if kind.upcasts and dtype == torch.float16 and parts["vae"].config.get("force_upcast"):
         parts["vae"].float()
+    for suffix in ("", "_2"):
+        if f"text_encoder{suffix}" in parts:
+            pool_at_end(parts[f"tokenizer{suffix}"], parts[f"text_encoder{suffix}"])
     index = read_index(folder)
     settings = {name: index[entry] for name, entry in kind.settings.items() if entry in index}
     return kind.adapter(**parts, **settings, device=device, dtype=dtype)

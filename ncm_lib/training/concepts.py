@@ -210,11 +210,13 @@ def _settle(folder: Path, head: TrainingHead) -> None:
 
 def _concepts(learned: Learner, classes: ClassList, model: Model, config: ConceptTraining, side: int) -> ConceptSet:
     words = [word for token in classes.tokens for word in token.split()]
-    rows = learned.rows.detach().float().cpu()
     tensors = {name: value.detach().cpu().clone() for name, value in learned.lora.items()}
     return ConceptSet(
         classes=classes,
-        embeddings={"clip_l": {word: rows[place].clone() for place, word in enumerate(words)}},
+        embeddings={
+            name: dict(zip(words, rows.detach().float().cpu().clone(), strict=True))
+            for name, rows in learned.rows.items()
+        },
         lora=lora_pairs(tensors) if tensors else {},
         dataset=config.dataset,
         base_model=model.name,

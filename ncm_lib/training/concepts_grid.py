@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..engine.conditioning import stack
 from ..engine.denoise import denoise
 from ..engine.load import Model
 from ..engine.schedulers import make_scheduler
@@ -81,17 +82,14 @@ def _images(model: Model, learner: Learner, class_id: int, count: int, seed: int
     parts: list[torch.Tensor] = []
     for start in range(0, count, _ROWS_PER_CALL):
         own = seeds[start : start + _ROWS_PER_CALL]
-        ids = torch.cat([learner.ids[class_id : class_id + 1], learner.empty_ids])
-        condition, empty = (
-            states.expand(len(own), -1, -1) for states in learner.denoiser.text_encoder(ids)[0][:, None]
-        )
+        conditions = learner.denoiser.family.read([ids[[class_id] * len(own)] for ids in learner.ids])
         latents = denoise(
             family,
             make_scheduler(family.scheduler, "dpmsolver++"),
             torch.stack([sample_noise(value, shape) for value in own]).to(model.device),
-            [condition],
+            [conditions],
             [torch.ones(len(own), 1, *shape[1:], device=model.device)],
-            unconditional=empty if scale != 1 else None,
+            unconditional=stack([family.encode_negative("")] * len(own)) if scale != 1 else None,
             guidance_scale=scale,
             num_inference_steps=_STEPS,
             generators=[torch.Generator().manual_seed(value % 2**63) for value in own],

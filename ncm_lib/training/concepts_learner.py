@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..engine.families import StableDiffusion1
+from ..engine.families.stable_diffusion_xl import Inverted
 from ..engine.load import Model
 from ..engine.schedulers import make_scheduler
 from ..errors import InputError
@@ -24,17 +24,18 @@ from .concepts_words import new_words, start_rows
 
 
 class Denoiser(nn.Module):
-    """Text encoder and UNet as one module, as distributed training wants it."""
+    """Text encoders and UNet as one module, as distributed training wants it."""
 
-    def __init__(self, text_encoder: nn.Module, unet: nn.Module) -> None:
+    def __init__(self, family: Inverted) -> None:
         super().__init__()
-        self.text_encoder = text_encoder
-        self.unet = unet
+        self.family = family
+        self.text_encoders = nn.ModuleList(getattr(family, f"text_encoder{end}") for end in family.clips.values())
+        self.unet = family.unet
 
-    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """The UNet's prediction under prompts given as token ids [n, tokens]."""
-        states = self.text_encoder(ids)[0]
-        return self.unet(latents, timesteps, states, return_dict=False)[0]
+    def forward(self, latents: Tensor, timesteps: Tensor, ids: Sequence[Tensor]) -> Tensor:
+        """The UNet's prediction under prompts given as token ids [n, tokens] for each text encoder."""
+        conditioning: Any = self.family.read(ids)
+        return self.family.predict(latents, timesteps, conditioning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +43,20 @@ class Learner:
     """What is learned, and what it is learned with."""
 
     denoiser: Denoiser
-    rows: nn.Parameter
-    """Of the new words, [classes * tokens, width]."""
+    rows: dict[str, nn.Parameter]
+    """Of the new words, [classes * tokens, width], by text encoder."""
     lora: dict[str, nn.Parameter]
     """By diffusers' keys."""
-    ids: Int64[Tensor, "classes tokens"]
-    """Every class's prompt as token ids, on the model's device."""
-    empty_ids: Int64[Tensor, "1 tokens"]
-    """The empty prompt."""
+    ids: tuple[Int64[Tensor, "classes tokens"], ...]
+    """Every class's prompt as token ids of each text encoder, on the model's device."""
     schedule: Any
     """diffusers' DDPM scheduler of the model's noise schedule and prediction type."""
     min_snr_gamma: float | None
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """All that is learned, by name."""
-        return {"rows": self.rows} | self.lora
+        suffixes = self.denoiser.family.clips
+        return {f"rows{suffixes[name]}": rows for name, rows in self.rows.items()} | self.lora
 
     def losses(
         self,
@@ -80,7 +80,7 @@ class Learner:
         velocity = self.schedule.config.prediction_type == "v_prediction"
         # Eq. 12, Salimans and Ho 2022: v = sqrt(alpha_bar_t) eta - sqrt(1 - alpha_bar_t) x_0
         target = self.schedule.get_velocity(latents, noise, timesteps) if velocity else noise
-        predicted = denoiser(noisy.to(self._dtype), timesteps, self.ids[class_ids])
+        predicted = denoiser(noisy, timesteps, [ids[class_ids] for ids in self.ids])
         per_row = F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
         if self.min_snr_gamma is None:
             return per_row
@@ -89,17 +89,13 @@ class Learner:
         # Hang et al. 2023, 3.4: w = min(SNR, gamma) / SNR for noise, min(SNR, gamma) / (SNR + 1) for velocity
         return per_row * snr.clamp(max=self.min_snr_gamma) / (snr + 1 if velocity else snr)
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.denoiser.unet.parameters()).dtype
-
 
 @contextmanager
 def learner(model: Model, classes: ClassList, config: ConceptTraining) -> Generator[Learner]:
     """Inside, the model has new words and a LoRA; it is as it was when the block ends.
 
     Args:
-        model: SD 1.x or 2.x.
+        model: SD 1.x, 2.x or SDXL.
         classes: C classes with the new words that stand for each.
         config: rank, start words, template and seed count.
 
@@ -110,32 +106,36 @@ def learner(model: Model, classes: ClassList, config: ConceptTraining) -> Genera
     family = learnable(model, config)
     words = [word for own in classes.tokens for word in own.split()]
     prompts = class_prompts(classes, config.prompt)
-    start = start_rows(family.tokenizer, family.text_encoder, len(words), config.init_word)
+    rows: dict[str, nn.Parameter] = {}
+    ids: list[Tensor] = []
     with ExitStack() as stack:
-        tokenizer, extended = stack.enter_context(new_words(family.tokenizer, family.text_encoder, words, start))
-        ids = token_ids(tokenizer, [*prompts, ""]).to(model.device)
+        for name, suffix in family.clips.items():
+            clip = getattr(family, f"tokenizer{suffix}"), getattr(family, f"text_encoder{suffix}")
+            start = start_rows(*clip, len(words), config.init_word)
+            tokenizer, extended = stack.enter_context(new_words(*clip, words, start))
+            rows[name] = extended.rows
+            ids.append(token_ids(tokenizer, prompts).to(model.device))
         adapters = stack.enter_context(lora(family.unet, rank=config.rank, seed=config.seed))
         if config.gradient_checkpointing:
             family.unet.enable_gradient_checkpointing()
             stack.callback(family.unet.disable_gradient_checkpointing)
         yield Learner(
-            denoiser=Denoiser(family.text_encoder, family.unet),
-            rows=extended.rows,
+            denoiser=Denoiser(family),
+            rows=rows,
             lora=adapters,
-            ids=ids[:-1],
-            empty_ids=ids[-1:],
+            ids=tuple(ids),
             schedule=make_scheduler(family.scheduler, "DDPMScheduler"),
             min_snr_gamma=config.min_snr_gamma,
         )
 
 
-def learnable(model: Model, config: ConceptTraining) -> StableDiffusion1:
+def learnable(model: Model, config: ConceptTraining) -> Inverted:
     """The model's parts; InputError where concepts cannot be learned on it with these options."""
     family = model.family
-    if not isinstance(family, StableDiffusion1):
+    if not isinstance(family, Inverted):
         raise InputError(
-            f"The model {model.name} is of the family {type(family).__name__}; concepts can be learned on SD 1.x and "
-            "2.x."
+            f"The model {model.name} is of the family {type(family).__name__}; concepts can be learned on SD 1.x, 2.x "
+            "and SDXL."
         )
     kind = family.scheduler.config.get("prediction_type", "epsilon")
     if kind not in ("epsilon", "v_prediction"):
@@ -151,7 +151,7 @@ def learnable(model: Model, config: ConceptTraining) -> StableDiffusion1:
     return family
 
 
-def token_ids(tokenizer: Any, prompts: list[str]) -> Int64[Tensor, "n tokens"]:
+def token_ids(tokenizer: Any, prompts: Sequence[str]) -> Int64[Tensor, "n tokens"]:
     """Padded token ids; InputError where a prompt is longer than the text encoder reads."""
     limit = tokenizer.model_max_length
     for prompt in prompts:
@@ -161,4 +161,4 @@ def token_ids(tokenizer: Any, prompts: list[str]) -> Int64[Tensor, "n tokens"]:
                 f"The prompt {prompt!r} has {count} tokens and the text encoder reads {limit}. Take fewer "
                 "tokens_per_class or a shorter prompt."
             )
-    return tokenizer(prompts, padding="max_length", max_length=limit, return_tensors="pt").input_ids
+    return tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt").input_ids

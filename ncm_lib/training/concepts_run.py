@@ -142,7 +142,7 @@ class TrainingRun:
 
     def _optimizer(self) -> torch.optim.AdamW:
         config, lora = self.config, list(self.learner.lora.values())
-        words = {"params": [self.learner.rows], "lr": config.embedding_learning_rate, "weight_decay": 0.0}
+        words = {"params": [*self.learner.rows.values()], "lr": config.embedding_learning_rate, "weight_decay": 0.0}
         layers = {"params": lora, "lr": config.learning_rate, "weight_decay": config.weight_decay}
         return torch.optim.AdamW([words, layers] if lora else [words], betas=(0.9, 0.999))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -40,6 +40,8 @@ class StableDiffusion1(UNetModel):
 
     tokenizer: Any
     text_encoder: Any
+    clips: ClassVar[dict[str, str]] = {"clip_l": ""}
+    """Text encoder, by ComfyUI's name -> what its fields end in: ``tokenizer_2`` and ``text_encoder_2`` of SDXL."""
 
     @property
     def default_guidance(self) -> float:
@@ -49,7 +51,11 @@ class StableDiffusion1(UNetModel):
     def encode(self, prompts: Sequence[str]) -> list[Tensor]:
         """Last hidden states of the text encoder, one [tokens, width] per prompt."""
         ids = token_ids(self.tokenizer, prompts, limit=self.tokenizer.model_max_length)
-        return list(self.text_encoder(ids.to(self.device))[0])
+        return list(self.read([ids.to(self.device)]))
+
+    def read(self, ids: Sequence[Tensor]) -> Tensor:
+        """The same of a batch [n, tokens, width], given as token ids [n, tokens] of each text encoder."""
+        return self.text_encoder(ids[0])[0]
 
     def encode_negative(self, prompt: str) -> Tensor:
         """As any prompt."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...typing import Float32
-from .stable_diffusion import UNetModel
+from .stable_diffusion import StableDiffusion1, UNetModel
 from .tokens import token_ids
 
 
@@ -22,6 +22,7 @@ class StableDiffusionXL(UNetModel):
     tokenizer_2: Any
     text_encoder: Any
     text_encoder_2: Any
+    clips: ClassVar[dict[str, str]] = {"clip_l": "", "clip_g": "_2"}
     zero_negative: bool = True
     """Whether an empty negative prompt is zeros (diffusers: force_zeros_for_empty_prompt)."""
 
@@ -32,16 +33,20 @@ class StableDiffusionXL(UNetModel):
 
     def encode(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
         """``tokens`` [tokens, width] of both encoders' last layers but one, and ``pooled`` [width] of the second."""
-        pairs = ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2))
-        outputs = [
-            encoder(
-                token_ids(tokenizer, prompts, limit=tokenizer.model_max_length).to(self.device),
-                output_hidden_states=True,
-            )
-            for tokenizer, encoder in pairs
-        ]
-        tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return [{"tokens": row, "pooled": pooled} for row, pooled in zip(tokens, outputs[1].text_embeds, strict=True)]
+        read = self.read(
+            [
+                token_ids(tokenizer, prompts, limit=tokenizer.model_max_length).to(self.device)
+                for tokenizer in (self.tokenizer, self.tokenizer_2)
+            ]
+        )
+        return [dict(zip(read, row, strict=True)) for row in zip(*read.values(), strict=True)]
+
+    def read(self, ids: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The same of a batch, given as token ids [n, tokens] of each text encoder."""
+        first = self.text_encoder(ids[0], output_hidden_states=True)
+        second = self.text_encoder_2(ids[1], output_hidden_states=True)
+        tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        return {"tokens": tokens, "pooled": second.text_embeds}
 
     def encode_negative(self, prompt: str) -> dict[str, Tensor]:
         """As any prompt, or zeros where it is empty and the model was trained so."""
@@ -62,3 +67,7 @@ class StableDiffusionXL(UNetModel):
         return self.unet(
             latents.to(self.dtype), timestep, conditioning["tokens"], added_cond_kwargs=added, return_dict=False
         )[0].float()
+
+
+Inverted: TypeAlias = StableDiffusion1 | StableDiffusionXL
+"""The families whose text encoders learn words by textual inversion."""

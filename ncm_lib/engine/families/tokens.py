@@ -10,6 +10,21 @@ from torch import Tensor
 from ...errors import InputError
 
 
+def pool_at_end(tokenizer: Any, text_encoder: Any) -> None:
+    """Have a CLIP text encoder take its pooled output at the prompt's end, whatever tokens are added to it.
+
+    Configs from before 2023, SDXL's among them, name the end token 2, and transformers then takes the largest id of the
+    prompt for the end, which a new token's is. Without new tokens both ways are the same place.
+
+    Args:
+        tokenizer: of transformers.
+        text_encoder: its encoder; changed in place.
+    """
+    for module in text_encoder.modules():
+        if getattr(module, "eos_token_id", None) == 2:
+            module.eos_token_id = tokenizer.eos_token_id
+
+
 def token_ids(tokenizer: Any, prompts: Sequence[str], *, limit: int, cut: bool = False) -> Tensor:
     """Token ids [n, limit] of prompts, padded.
 

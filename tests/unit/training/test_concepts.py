@@ -138,7 +138,7 @@ def test_only_the_new_rows_of_the_embedding_change(tiny_model, pictures, whole, 
 
     class Watched(concepts_run.TrainingRun):
         def _update(self):
-            table = self.learner.denoiser.text_encoder.get_input_embeddings()
+            table = self.model.family.text_encoder.get_input_embeddings()
             before = table.table.weight.clone(), table.rows.detach().clone()
             result = super()._update()
             seen.append((torch.equal(table.table.weight, before[0]), (table.rows != before[1]).any(dim=1).all().item()))

@@ -30,7 +30,7 @@ def test_the_loss_is_the_papers(tiny_model, kind, gamma):
     x0, eta = batch()
     with torch.no_grad(), learner(model, CLASSES, ConceptTraining(min_snr_gamma=gamma)) as learned:
         got = learned.losses(learned.denoiser, x0, eta, TIMES, torch.tensor([0, 1, 0]))
-        states = model.family.text_encoder(learned.ids[[0, 1, 0]])[0]
+        states = model.family.text_encoder(learned.ids[0][[0, 1, 0]])[0]
         # SD 1.5's schedule, written out
         beta = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
         alpha_bar = torch.cumprod(1 - beta, 0)[TIMES].float().reshape(3, 1, 1, 1)
@@ -47,11 +47,12 @@ def test_the_loss_is_the_papers(tiny_model, kind, gamma):
 
 def test_every_class_has_its_own_words_in_its_prompt(tiny_model):
     with learner(tiny_model, CLASSES, ConceptTraining()) as learned:
-        first = learned.ids[0, 5].item()
-        assert learned.ids[:, :9].tolist()[1][5:7] == [first + 2, first + 3]
-        assert learned.ids[0, 5:7].tolist() == [first, first + 1]
-        assert learned.ids[0, :5].tolist() == learned.ids[1, :5].tolist()
-        assert learned.rows.shape == (4, 32)
+        (ids,) = learned.ids
+        first = ids[0, 5].item()
+        assert ids[:, :9].tolist()[1][5:7] == [first + 2, first + 3]
+        assert ids[0, 5:7].tolist() == [first, first + 1]
+        assert ids[0, :5].tolist() == ids[1, :5].tolist()
+        assert learned.rows["clip_l"].shape == (4, 32)
 
 
 def test_only_words_and_lora_have_gradients(tiny_model):
@@ -60,8 +61,8 @@ def test_only_words_and_lora_have_gradients(tiny_model):
         learned.losses(learned.denoiser, x0, eta, TIMES, torch.tensor([0, 0, 0])).mean().backward()
         with_gradient = {id(value) for value in learned.denoiser.parameters() if value.grad is not None}
         assert with_gradient == {id(value) for value in learned.parameters().values()}
-        assert learned.rows.grad[:2].abs().sum() > 0
-        assert learned.rows.grad[2:].abs().sum() == 0
+        assert learned.rows["clip_l"].grad[:2].abs().sum() > 0
+        assert learned.rows["clip_l"].grad[2:].abs().sum() == 0
 
 
 BAD = [
