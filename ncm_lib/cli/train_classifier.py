@@ -106,8 +106,8 @@ class TrainClassifier:
             print(f"note: {note}", file=sys.stderr)
         images = done.images
         print(
-            f"{done.path}: {images['train']} real and {images['synthetic']} synthetic images; epoch {done.epoch + 1} of "
-            f"{config.epochs} has the best validation accuracy, {100 * done.validation['accuracy']:.2f} % of "
+            f"{done.path}: {images['train']} real and {images['synthetic']} synthetic images; epoch "
+            f"{done.epoch + 1} of {config.epochs} has the best validation accuracy, {100 * done.validation['accuracy']:.2f} % of "
             f"{images['validation']} images"
         )
         if done.test is not None:

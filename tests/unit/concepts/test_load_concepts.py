@@ -167,7 +167,8 @@ def test_an_actor_of_ray_puts_the_concepts_on_its_model(tiny_folder, tiny_model,
     given = {
         "method": ncm.NoiseCutMix(classes=wanted.classes), "model": str(tiny_folder), "out": tmp_path, "count": 2,
         "seed": 0, "settings": ncm.RenderSettings(), "image_format": "png", "save_masks": True, "device": "cpu",
-        "dtype": "float32", "concepts": checkpoint, "any_base": False,
+        "dtype": "float32", "concepts": checkpoint, "any_base": False, "lora": {}, "embeddings": {},
+        "speed": ncm.Speed(),
     }  # fmt: skip
     _, renderer, manifest = _Job(**{**values, **given}).settled()
     assert renderer.model.fingerprint == manifest.model_fingerprint == wanted.fingerprint
