@@ -80,12 +80,12 @@ class GenerateNoiseCutMix:
     For example:
 
     - ncm generate noisecutmix --model demo --out aug --count 100
-    - ncm generate noisecutmix --model sd15 --classes birds.json --out aug --count 1000 --seed 7 --dry-run
-    - ncm generate noisecutmix --model sd15 --classes train --data train --balance --out aug
-    - ncm generate noisecutmix --model sd15 --concepts ckpts/cub/shot-1-lora-rank10 --out aug --count 1000
-    - ncm generate noisecutmix --model sd15 --classes a,b --lora style.safetensors:0.8 --out aug --count 1000
-    - ncm generate noisecutmix --model mine.safetensors --config sd15 --classes a,b --batch-size auto --channels-last
-      --compile --out aug --count 9000
+    - ncm generate noisecutmix --model SD15_FOLDER --classes birds.json --out aug --count 1000 --seed 7 --dry-run
+    - ncm generate noisecutmix --model SD15_FOLDER --classes train --data train --balance --out aug
+    - ncm generate noisecutmix --model SD15_FOLDER --concepts ckpts/cub/shot-1-lora-rank10 --out aug --count 1000
+    - ncm generate noisecutmix --model SD15_FOLDER --classes a,b --lora style.safetensors:0.8 --out aug --count 1000
+    - ncm generate noisecutmix --model mine.safetensors --config SD15_FOLDER --classes a,b --channels-last
+      --compile --batch-size auto --out aug --count 9000
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]

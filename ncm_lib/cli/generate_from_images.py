@@ -115,7 +115,7 @@ class GenerateRealGuidance(_FromImages):
     For example:
 
     - ncm generate real-guidance --model demo --data train --out aug
-    - ncm generate real-guidance --model sd15 --data birds --meta-class bird --strengths 0.3 --multiplier 5 --out aug
+    - ncm generate real-guidance --model SD15_FOLDER --data birds --meta-class bird --strengths 0.3 --multiplier 5 --out aug
     """
 
     kind = RealGuidance
@@ -135,7 +135,7 @@ class GenerateDAFusion(_FromImages):
     For example:
 
     - ncm generate da-fusion --model demo --data train --out aug
-    - ncm generate da-fusion --model sd15 --concepts bird-words --data birds --multiplier 10 --out aug
+    - ncm generate da-fusion --model SD15_FOLDER --concepts bird-words --data birds --multiplier 10 --out aug
     """
 
     kind = DAFusion
@@ -153,7 +153,7 @@ class GenerateDiffAug(_FromImages):
     For example:
 
     - ncm generate diff-aug --model demo --data train --out aug
-    - ncm generate diff-aug --model sd15 --concepts bird-concepts --data birds --multiplier 5 --out aug
+    - ncm generate diff-aug --model SD15_FOLDER --concepts bird-concepts --data birds --multiplier 5 --out aug
     """
 
     kind = DiffAug
@@ -173,7 +173,7 @@ class GenerateDiffMix(_FromImages):
     For example:
 
     - ncm generate diff-mix --model demo --data train --out aug
-    - ncm generate diff-mix --model sd15 --concepts bird-concepts --data birds --strengths 0.5 0.7 0.9 --out aug
+    - ncm generate diff-mix --model SD15_FOLDER --concepts bird-concepts --data birds --strengths 0.5 0.7 0.9 --out aug
     """
 
     kind = DiffMix
@@ -192,7 +192,7 @@ class GenerateRealMix(_FromImages):
     For example:
 
     - ncm generate real-mix --model demo --data train --out aug
-    - ncm generate real-mix --model sd15 --data birds --pair-policy balanced --multiplier 5 --out aug
+    - ncm generate real-mix --model SD15_FOLDER --data birds --pair-policy balanced --multiplier 5 --out aug
     """
 
     kind = RealMix

@@ -26,7 +26,7 @@ class GenerateSDRandom:
     For example:
 
     - ncm generate sd-random --model demo --out aug --count 100
-    - ncm generate sd-random --model sd15 --concepts bird-concepts --data birds --multiplier 5 --out aug
+    - ncm generate sd-random --model SD15_FOLDER --concepts bird-concepts --data birds --multiplier 5 --out aug
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]
@@ -64,7 +64,7 @@ class GenerateRealFilter(GenerateSDRandom):
     For example:
 
     - ncm generate real-filter --model demo --clip-model clip-vit-base-patch32 --out aug --count 100
-    - ncm generate real-filter --model sd15 --classes birds.json --data birds --clip-model clip --keep 0.8 --out aug
+    - ncm generate real-filter --model SD15_FOLDER --classes birds.json --data birds --clip-model clip --keep 0.8 --out aug
     """
 
     filter: Annotated[ClipFilter, tyro.conf.arg(name="")]

@@ -26,9 +26,9 @@ class Invert(ModelOptions):
     For example:
 
     - ncm invert --model demo --data birds --out pool
-    - ncm invert --model sd15 --data birds --meta-class bird --out pool --steps 200 --batch-size 4
-    - ncm invert --model sd15 --concepts concepts --data birds --out pool
-    - ncm invert --model sd15 --lora style.safetensors:0.8 --data birds --out pool
+    - ncm invert --model SD15_FOLDER --data birds --meta-class bird --out pool --steps 200 --batch-size 4
+    - ncm invert --model SD15_FOLDER --concepts concepts --data birds --out pool
+    - ncm invert --model SD15_FOLDER --lora style.safetensors:0.8 --data birds --out pool
     """
 
     concepts: Path | None = None

@@ -107,8 +107,8 @@ class TrainClassifier:
         images = done.images
         print(
             f"{done.path}: {images['train']} real and {images['synthetic']} synthetic images; epoch "
-            f"{done.epoch + 1} of {config.epochs} has the best validation accuracy, {100 * done.validation['accuracy']:.2f} % of "
-            f"{images['validation']} images"
+            f"{done.epoch + 1} of {config.epochs} has the best validation accuracy, "
+            f"{100 * done.validation['accuracy']:.2f} % of {images['validation']} images"
         )
         if done.test is not None:
             print(

@@ -28,7 +28,7 @@ class TrainConcepts:
     For example:
 
     - ncm train-concepts --model demo --data birds --out bird-concepts --steps 500 --learning-rate 1e-3
-    - ncm train-concepts --model sd15 --data birds --meta-class bird --out concepts --mixed-precision fp16
+    - ncm train-concepts --model SD15_FOLDER --data birds --meta-class bird --out concepts --mixed-precision fp16
     """
 
     model: str
