@@ -38,7 +38,7 @@ class GenerateDiffII:
     For example:
 
     - ncm generate diff-ii --model demo --pool pool --out aug
-    - ncm generate diff-ii --model SD15_FOLDER --pool pool --suffixes suffixes.txt --suffix-fraction 0.1 --out a --dry-run
+    - ncm generate diff-ii --model SD15_FOLDER --pool pool --suffixes lines.txt --suffix-fraction 0.1 --out a --dry-run
     """
 
     run: Annotated[Run, tyro.conf.arg(name="")]

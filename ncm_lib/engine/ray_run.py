@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,15 +213,15 @@ class _Job:
     image_format: Literal["png", "webp", "jpeg"]
     save_masks: bool
     inversion: Inversion | None
-    images: SourceListing | None
+    images: SourceListing | None = None
     device: str | None
     dtype: str
-    config: str | None
-    lora: dict[str, float | int]
-    embeddings: dict[str, str]
-    speed: Speed
-    concepts: Path | None
-    any_base: bool
+    config: str | None = None
+    lora: dict[str, float | int] = field(default_factory=dict[str, float | int])
+    embeddings: dict[str, str] = field(default_factory=dict[str, str])
+    speed: Speed = field(default_factory=Speed)
+    concepts: Path | None = None
+    any_base: bool = False
 
     def settled(self, *, to_run: bool = True) -> tuple[Method, Renderer, Manifest]:
         """Load the model and settle what is made; without ``to_run``, on a device that may lack what makes it fast."""
