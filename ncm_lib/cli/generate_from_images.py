@@ -115,7 +115,7 @@ class GenerateRealGuidance(_FromImages):
     For example:
 
     - ncm generate real-guidance --model demo --data train --out aug
-    - ncm generate real-guidance --model SD15_FOLDER --data birds --meta-class bird --strengths 0.3 --multiplier 5 --out a
+    - ncm generate real-guidance --model SD15_FOLDER --data data --meta-class bird --strengths .3 --multiplier 5 --out x
     """
 
     kind = RealGuidance

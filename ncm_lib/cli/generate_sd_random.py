@@ -64,7 +64,7 @@ class GenerateRealFilter(GenerateSDRandom):
     For example:
 
     - ncm generate real-filter --model demo --clip-model clip-vit-base-patch32 --out aug --count 100
-    - ncm generate real-filter --model SD15_FOLDER --classes birds.json --data birds --clip-model clip --keep 0.8 --out a
+    - ncm generate real-filter --model SD15_FOLDER --classes birds.json --data birds --clip-model clip --keep .8 --out a
     """
 
     filter: Annotated[ClipFilter, tyro.conf.arg(name="")]
