@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -374,9 +375,14 @@ def test_an_interrupt_tells_how_much_is_kept(birds, tmp_path, monkeypatch):
 
 
 def test_the_weights_of_the_chosen_epoch_are_written_and_not_the_last_ones(birds, test_birds, tmp_path):
-    done = run(birds, tmp_path / "out", validation=test_birds, epochs=8, learning_rate=0.3)
-    assert done.epoch < 7
-    judge, images = load_classifier(done.path, device="cpu"), load_source(test_birds)
+    # with its two classes exchanged, the validation gets worse as the training gets better
+    for name, other in (NAMES, NAMES[::-1]):
+        shutil.copytree(test_birds / other, tmp_path / "exchanged" / name)
+    done = run(birds, tmp_path / "out", validation=tmp_path / "exchanged", epochs=12)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert done.epoch < 11
+    assert lines[-1]["validation_loss"] > 1.5 * done.validation["loss"]
+    judge, images = load_classifier(done.path, device="cpu"), load_source(tmp_path / "exchanged")
     pictures = (judge.preparation.cropped(judge.preparation.scaled(images.read(row))) for row in range(len(images)))
     found = scores(judge.probabilities(pictures), images.class_ids.astype(np.int64))
     assert found.loss == pytest.approx(done.validation["loss"], rel=1e-4)
