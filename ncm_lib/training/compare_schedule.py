@@ -102,6 +102,9 @@ class TaskRunner:
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         self._take(future, running)
             except BrokenProcessPool:
+                # a worker that was killed may hold the lock that the others wait for, and the pool waits for them
+                for process in set(multiprocessing.active_children()) - others:
+                    process.kill()
                 broken = list(running.values())
                 return [key for key in waiting if key not in broken], broken
             except BaseException:
