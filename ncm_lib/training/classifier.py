@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from ..errors import InputError
 from ..metrics.classifier import classifier_fingerprint, device_of
@@ -16,6 +15,7 @@ from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from ..store.disk import plain_errors
 from ..store.lock import FolderLock
+from .accelerators import one_accelerator
 from .classifier_config import FREE, ClassifierTraining
 from .classifier_files import read_result, settle, write_result
 from .classifier_run import ClassifierProgress, ClassifierRun
@@ -101,35 +101,35 @@ def train_classifier(
     folder = Path(out)
     with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    state = PartialState(cpu=place.type == "cpu")
-    if place.index is not None and state.num_processes == 1:
-        torch.cuda.set_device(place)
-    lock = FolderLock(folder)
-    if state.is_main_process:
-        lock.acquire()
-    try:
+    with one_accelerator(cpu=place.type == "cpu", mixed_precision=settings.mixed_precision) as state:
+        if place.index is not None and state.num_processes == 1:
+            torch.cuda.set_device(place)
+        lock = FolderLock(folder)
         if state.is_main_process:
-            settle(folder, _head(parts, judged, sets, settings))
-        state.wait_for_everyone()
-        result: dict[str, Any] | None = read_result(folder)
-        if result is None:
-            with plain_errors(folder):
-                run = ClassifierRun(
-                    folder=folder,
-                    real=parts[0],
-                    validation=parts[1],
-                    synthetic=sets,
-                    config=settings,
-                    device=place,
-                    on_progress=on_progress,
-                )
-                result = {**run.train(judged), "notes": notes}
-                if state.is_main_process:
-                    write_result(folder, result)
-                state.wait_for_everyone()
-                result = read_result(folder) or result
-    finally:
-        lock.release()
+            lock.acquire()
+        try:
+            if state.is_main_process:
+                settle(folder, _head(parts, judged, sets, settings))
+            state.wait_for_everyone()
+            result: dict[str, Any] | None = read_result(folder)
+            if result is None:
+                with plain_errors(folder):
+                    run = ClassifierRun(
+                        folder=folder,
+                        real=parts[0],
+                        validation=parts[1],
+                        synthetic=sets,
+                        config=settings,
+                        device=place,
+                        on_progress=on_progress,
+                    )
+                    result = {**run.train(judged, state), "notes": notes}
+                    if state.is_main_process:
+                        write_result(folder, result)
+                    state.wait_for_everyone()
+                    result = read_result(folder) or result
+        finally:
+            lock.release()
     return TrainedClassifier(
         path=folder,
         epoch=result["epoch"],

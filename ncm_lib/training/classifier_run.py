@@ -67,7 +67,7 @@ class ClassifierRun:
     _best: dict[str, Any] = field(default_factory=dict, init=False)
     """Epoch, scores and weights of the best epoch so far."""
 
-    def train(self, test: SourceListing | None) -> dict[str, Any]:
+    def train(self, test: SourceListing | None, accelerator: Accelerator) -> dict[str, Any]:
         """Train, choose, and score on ``test``.
 
         Returns:
@@ -77,7 +77,6 @@ class ClassifierRun:
             InputError: a loss that is not finite, or an image that cannot be read.
         """
         config = self.config
-        accelerator = Accelerator(cpu=self.device.type == "cpu", mixed_precision=config.mixed_precision)
         classes = self.real.classes.names
         module, preparation = new_classifier(config, classes)
         labels = self._labels()

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, is_initialized
 
 from ..concepts import ConceptSet, class_tokens, lora_pairs, save_concepts
 from ..engine.load import Model, load_model
@@ -20,6 +15,7 @@ from ..plan.classes import ClassList
 from ..sources.listing import SourceListing
 from ..store.disk import plain_errors, replace_bytes
 from ..store.lock import FolderLock
+from .accelerators import one_accelerator
 from .concepts_checkpoint import CHECKPOINT
 from .concepts_config import HEAD, ConceptTraining, TrainingHead
 from .concepts_latents import LatentSource
@@ -100,7 +96,7 @@ def train_concepts(
     config, folder, started = config or ConceptTraining(), Path(out), time.monotonic()
     sampler = ConceptSampler(images=images, sampling=config.sampling, seed=config.seed)
     cpu = model.device.type == "cpu" if isinstance(model, Model) else device == "cpu"
-    with _accelerator(cpu=cpu, mixed_precision=config.mixed_precision) as accelerator:
+    with one_accelerator(cpu=cpu, mixed_precision=config.mixed_precision, device_placement=False) as accelerator:
         if not isinstance(model, Model):
             if device is None and accelerator.num_processes > 1:
                 device = str(accelerator.device)
@@ -144,29 +140,6 @@ def train_concepts(
     return LearnedConcepts(
         path=folder, classes=classes, steps=run.step, made=made, loss=loss, seconds=time.monotonic() - started
     )
-
-
-@contextmanager
-def _accelerator(*, cpu: bool, mixed_precision: str) -> Generator[Accelerator]:
-    """The one accelerate state of this process; where nobody had set it up before, it is gone when the block ends."""
-    own = not is_initialized()
-    try:
-        accelerator = Accelerator(
-            cpu=cpu or not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-            mixed_precision=mixed_precision,
-            device_placement=False,
-        )
-    except ValueError as error:
-        raise InputError(
-            f"accelerate was set up in this process already, with other settings ({error}). "
-            "Train in a process of its own, or set it up with the same device and mixed_precision."
-        ) from error
-    try:
-        yield accelerator
-    finally:
-        if own:
-            accelerator.end_training()
-            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _side(model: Model, config: ConceptTraining) -> int:

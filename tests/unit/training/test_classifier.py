@@ -22,6 +22,7 @@ from ncm_lib.store.filters import Filter, FilterHead
 from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.record import Record
 from ncm_lib.store.writer import DatasetWriter
+from ncm_lib.training.accelerators import one_accelerator
 from ncm_lib.training.classifier import train_classifier
 from ncm_lib.training.classifier_config import ClassifierTraining
 from ncm_lib.training.classifier_images import Pictures
@@ -386,3 +387,10 @@ def test_the_weights_of_the_chosen_epoch_are_written_and_not_the_last_ones(birds
     pictures = (judge.preparation.cropped(judge.preparation.scaled(images.read(row))) for row in range(len(images)))
     found = scores(judge.probabilities(pictures), images.class_ids.astype(np.int64))
     assert found.loss == pytest.approx(done.validation["loss"], rel=1e-4)
+
+
+def test_a_training_leaves_no_settings_of_accelerate_behind(birds, tmp_path):
+    run(birds, tmp_path / "out", epochs=1)
+    with one_accelerator(cpu=True, mixed_precision="bf16") as accelerator:
+        assert accelerator.mixed_precision == "bf16"
+    run(birds, tmp_path / "again", epochs=1)
