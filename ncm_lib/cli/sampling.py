@@ -35,6 +35,7 @@ class Counts:
 
     def _counts(self, classes: ClassList, options: dict[str, Any]) -> dict[str, Any]:
         from ..plan.counts import synthetic_counts
+        from ..sources.counts import count_images
 
         asked = {"--multiplier": self.multiplier, "--balance": self.balance or None, "--top-up": self.top_up}
         if self.data is None:
@@ -48,21 +49,9 @@ class Counts:
             raise InputError(
                 f"--data and --{taken[0].replace('_', '-')} both say how often a class is made; give one of the two."
             )
-        real = _real_counts(self.data, classes)
+        real = count_images(self.data, classes)
         counts = synthetic_counts(real, multiplier=self.multiplier, balance=self.balance, top_up=self.top_up)
         return {"class_counts": tuple(counts)}
-
-
-def _real_counts(data: Path, classes: ClassList) -> list[int]:
-    """Images of every class: of a file of counts, of class folders (nothing is opened), or of any other source."""
-    from ..plan.counts import class_counts_of
-    from ..sources.load import load_source
-    from ..sources.recognise import recognise
-
-    shards = data.suffix.lower() in (".tsv", ".jsonl", ".parquet", ".arrow", ".tar") and data.is_file()
-    if shards or (data.is_dir() and recognise(data.absolute(), split=None, label_column=None).form != "image folder"):
-        return load_source(data, classes=classes, bad_images="skip", conflicts="drop").class_counts().tolist()
-    return class_counts_of(data, classes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,40 +12,35 @@ from ..errors import InputError
 from .classes import ClassList
 from .files import read_csv, read_json
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
-
 _LEGAL = (
     'legal: an image folder with one sub-folder per class, a JSON file {"robin": 30, "wren": 4}, '
     "or a CSV file with a class and its count per row"
 )
 
 
-def class_counts_of(path: str | Path, classes: ClassList) -> list[int]:
-    """Count the real images of every class.
+def class_counts_in(path: str | Path, classes: ClassList) -> list[int]:
+    """Read how many real images every class has.
 
     Args:
-        path: an image folder with one sub-folder per class, whose images are counted at any depth; a JSON file
-            ``{"robin": 30, "wren": 4}``; or a CSV file with a class and its count per row (a first row such as
-            ``class,count`` is passed over).
+        path: a JSON file ``{"robin": 30, "wren": 4}``, or a CSV file with a class and its count per row (a first row
+            such as ``class,count`` is passed over).
         classes: the classes; names must agree.
 
     Returns:
         One count per class, in the order of the class ids.
 
     Raises:
-        InputError: there is no such file or folder, it has another form, or its names are not those of the classes.
+        InputError: there is no such file, it has another form, or its names are not those of the classes.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (file := Path(folder, "counts.json")).write_text('{"wren": 4, "robin": 30}')
-        ...     class_counts_of(file, ClassList.of(["robin", "wren"]))
+        ...     class_counts_in(file, ClassList.of(["robin", "wren"]))
         [30, 4]
     """
     source = Path(path)
-    if source.is_dir():
-        found = _folder_counts(source)
-    elif source.suffix.lower() == ".json":
+    if source.suffix.lower() == ".json":
         found = _json_counts(source)
     elif source.suffix.lower() == ".csv":
         found = _csv_counts(source)
@@ -108,28 +102,6 @@ def synthetic_counts(
 
 def _rounded(value: float | int) -> int:
     return math.floor(value + 0.5)
-
-
-def _folder_counts(folder: Path) -> list[tuple[str, int]]:
-    try:
-        inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be opened ({error.strerror}); make it readable.") from error
-    return [(entry.name, _images_below(entry)) for entry in inside]
-
-
-def _images_below(folder: Path) -> int:
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"The folder {error.filename} cannot be opened ({error.strerror}), so its images cannot be counted; make "
-            "it readable, or give the counts as a JSON or CSV file."
-        ) from error
-
-    return sum(
-        not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-        for _, _, names in os.walk(folder, onerror=refuse)
-        for name in names
-    )
 
 
 def _json_counts(file: Path) -> list[tuple[str, int]]:
