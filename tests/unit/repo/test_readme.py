@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README and the pages behind it show works as it stands there."""
 
 import os
 import re
@@ -12,12 +12,24 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[tuple[int, str]]:
-    """First line and text of every code block in a language."""
-    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return [(README.count("\n", 0, match.start()) + 2, match.group(1)) for match in found]
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """First line and text of every code block of a page in a language."""
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, match.start()) + 2, match.group(1)) for match in found]
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", without_code(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def marked(name: str) -> str:
@@ -28,7 +40,7 @@ def marked(name: str) -> str:
 
 
 def ncm_lines() -> Iterator[list[str]]:
-    for _, text in blocks("bash"):
+    for _, text in [block for page in PAGES for block in blocks(page, "bash")]:
         for line in text.replace("\\\n", " ").splitlines():
             for command in re.split(r"&&|\|\||[|;]", line):
                 words = shlex.split(command, comments=True)
@@ -37,12 +49,13 @@ def ncm_lines() -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
-def test_the_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_the_python_blocks_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    for line, text in blocks("python"):
-        # blank lines in front make a traceback show the README's own line numbers
-        exec(compile("\n" * (line - 1) + text, str(ROOT / "README.md"), "exec"), names)  # noqa: S102
+    for line, text in blocks(page, "python"):
+        # blank lines in front make a traceback show the page's own line numbers
+        exec(compile("\n" * (line - 1) + text, str(page), "exec"), names)  # noqa: S102
 
 
 def test_one_command_installs_and_makes_the_demo_data_set():
@@ -69,10 +82,20 @@ def test_every_option_of_an_ncm_command_exists(capsys):
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_text), f"ncm {' '.join(words)}: {option}"
 
 
-def test_every_local_link_leads_somewhere():
-    targets = re.findall(r"\]\(([^)#\s]+)", README) + re.findall(r'(?:src|href)="([^"#]+)"', README)
-    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
-    assert not [target for target in local if not (ROOT / target).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_local_link_leads_somewhere(page):
+    text = without_code(page)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target in targets:
+        if not re.match(r"[a-z]+:", target):
+            name, _, anchor = target.partition("#")
+            file = page.parent / name if name else page
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), target
+
+
+def test_the_readme_leads_to_every_page():
+    assert not [page.name for page in PAGES[1:] if page.name != "dip_study.md" and f"(docs/{page.name}" not in README]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
