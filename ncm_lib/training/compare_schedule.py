@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..store.disk import replace_bytes
 from .compare_tasks import Graph
 from .compare_work import DONE, FAILED, do_task, task_folder
+from .worker import Worker, WorkerDiedError, told
 
 _DIED = "its process died: killed, out of memory, or crashed in a library"
 
@@ -69,80 +67,66 @@ class TaskRunner:
                 try:
                     do_task(*self._arguments(key))
                 except Exception as error:  # whatever a cell comes to, the others are still wanted
-                    self._failed(key, error)
+                    self._failed(key, told(error))
                 else:
                     self.on_task(self.graph.tasks[key].name, "done")
 
     def _together(self, keys: Sequence[str]) -> None:
-        waiting, suspects = list(keys), list[str]()
-        while waiting:
-            waiting, died = self._round(waiting, self.jobs)
-            suspects += died
-        for key in suspects:  # which one of them took the pool down is seen when each runs by itself
-            if self._round([key], 1)[1]:
-                self._failed(key, InputError(_DIED))
+        suspects = self._round(list(keys), self.jobs)
+        for key in suspects:  # it may have been a neighbour's memory: each runs once more, by itself
+            if self._round([key], 1):
+                self._failed(key, _DIED)
         late = [key for key in keys if key not in self.failures and not self._is_done(key)]
         if suspects and late:  # what waited for a suspect
             self._together(late)
 
-    def _round(self, keys: list[str], jobs: int) -> tuple[list[str], list[str]]:
-        """Run tasks in a pool until all are done or it breaks.
+    def _round(self, waiting: list[str], jobs: int) -> list[str]:
+        """Run tasks in processes until nothing more can be done; returns those whose process died."""
+        busy, idle, died = dict[Worker, str](), list[Worker](), list[str]()
+        try:
+            while True:
+                self._hand_out(waiting, busy, idle, jobs)
+                if not busy and not any(map(self._ready, waiting)):
+                    return died  # what is left waits for one of them
+                ready = wait([worker.connection for worker in busy])
+                for worker in [worker for worker in busy if worker.connection in ready]:
+                    key = busy.pop(worker)
+                    try:
+                        outcome = worker.outcome()
+                    except WorkerDiedError:
+                        worker.stop()
+                        died.append(key)
+                        continue
+                    idle.append(worker)
+                    if outcome is None:
+                        self.on_task(self.graph.tasks[key].name, "done")
+                    else:
+                        self._failed(key, outcome)
+        finally:  # where this is an interrupt, every task can go on where it is
+            for worker in [*busy, *idle]:
+                worker.stop()
 
-        Returns:
-            What is left, and what was running when it broke.
-        """
-        waiting, running = list(keys), dict[Future[None], str]()
-        others = set(multiprocessing.active_children())
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            try:
-                while waiting or running:
-                    self._submit(pool, waiting, running, jobs)
-                    if not running and not any(map(self._ready, waiting)):
-                        break  # what is left waits for a suspect
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        self._take(future, running)
-            except BrokenProcessPool:
-                # a worker that was killed may hold the lock that the others wait for, and the pool waits for them
-                for process in set(multiprocessing.active_children()) - others:
-                    process.kill()
-                broken = list(running.values())
-                return [key for key in waiting if key not in broken], broken
-            except BaseException:
-                # interrupted: every task can go on where it is
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
-                raise
-        return [], []
-
-    def _submit(
-        self, pool: ProcessPoolExecutor, waiting: list[str], running: dict[Future[None], str], jobs: int
-    ) -> None:
-        """Give the pool what can be done now."""
+    def _hand_out(self, waiting: list[str], busy: dict[Worker, str], idle: list[Worker], jobs: int) -> None:
+        """Give what can be done now to processes; ``waiting`` keeps the rest."""
         for key in [key for key in waiting if self._ready(key)]:
-            if len(running) == jobs:
+            if len(busy) == jobs:
                 return
-            if not self._lost(key):
-                running[pool.submit(do_task, *self._arguments(key))] = key
             waiting.remove(key)
-
-    def _take(self, future: Future[None], running: dict[Future[None], str]) -> None:
-        """What a task came to; BrokenProcessPool where that cannot be known."""
-        key, error = running[future], future.exception()
-        if isinstance(error, BrokenProcessPool):
-            raise error
-        del running[future]
-        if error is not None:
-            self._failed(key, error)
-        else:
-            self.on_task(self.graph.tasks[key].name, "done")
+            if self._lost(key):
+                continue
+            worker = idle.pop() if idle else Worker(do_task)
+            while not worker.give(*self._arguments(key)):
+                worker.stop()
+                worker = Worker(do_task)
+            busy[worker] = key
 
     def _ready(self, key: str) -> bool:
         """Whether all that a task needs has come to something."""
         return all(need in self.failures or self._is_done(need) for need in self.graph.tasks[key].needs)
 
-    def _failed(self, key: str, error: BaseException) -> None:
+    def _failed(self, key: str, error: str) -> None:
         task = self.graph.tasks[key]
-        text = f"{task.kind}: {type(error).__name__}: {str(error).strip() or 'no message'}"
+        text = f"{task.kind}: {error}"
         self.failures[key] = text
         folder = task_folder(self.root, task.name)
         folder.mkdir(parents=True, exist_ok=True)
