@@ -1,6 +1,7 @@
 """Two processes that share every batch learn what one learns."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,15 +31,25 @@ def test_two_processes_end_where_one_does(tiny_folder, tiny_model, pictures, pic
     ]  # fmt: skip
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", str(tmp_path / "ncm.py"),
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_ip", "127.0.0.1",
+        "--main_process_port", "0", str(tmp_path / "ncm.py"),
         "train-concepts", "--model", str(tiny_folder), "--data", str(picture_folder), "--out", str(tmp_path / "two"),
         *options,
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    if sys.platform == "linux":
+        environment["GLOO_SOCKET_IFNAME"] = "lo"  # the name of the machine need not lead anywhere
+    run = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        stdout, stderr = run.communicate(timeout=300)
+    finally:
+        if run.poll() is None:  # processes that wait for each other for ever
+            os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == 0, stderr
     # the first process alone tells
-    assert run.stdout.count("3 classes, 3 steps (3 of them now,") == 1
+    assert stdout.count("3 classes, 3 steps (3 of them now,") == 1
     one, two = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name in one:
