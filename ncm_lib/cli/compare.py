@@ -25,6 +25,10 @@ class Compare:
         classifier = { model = "resnet-32px", epochs = 60 }      # options of train-classifier, and protocol
         render = { num_inference_steps = 25 }
 
+        [at.50]                             # what is otherwise at 50 shots
+        multiplier = 2
+        classifier = { epochs = 30 }
+
         [generators.sd]
         model = "sd15"
         concepts = { steps = 2000, learning_rate = 1e-4 }        # options of train-concepts; leave out for none

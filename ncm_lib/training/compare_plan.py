@@ -65,8 +65,8 @@ class Row(_Part):
     """What generates (noisecutmix, sd-random, diff-ii, diff-mix...). Without it: real images alone."""
     generator: str | None = None
     """Name of a generator; with one generator in the plan it need not be said."""
-    multiplier: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Synthetic images per real one."""
+    multiplier: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Synthetic images per real one. Without it: that of [at], else 1."""
     options: dict[str, Any] = {}
     """Options of the method."""
     render: dict[str, Any] = {}
@@ -75,6 +75,15 @@ class Row(_Part):
     """Take the place of [classifier], such as pixel = "cutmix"."""
     train: str | None = None
     """Other real images in place of the few shots, all of them: such as those that the generator has seen."""
+
+
+class At(_Part):
+    """A table ``at.SHOTS``: what is otherwise at some number of shots."""
+
+    multiplier: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of the rows that have none of their own."""
+    classifier: dict[str, Any] = {}
+    """Take the place of [classifier]; those of a row take the place of these."""
 
 
 class ComparePlan(_Part):
@@ -93,6 +102,9 @@ class ComparePlan(_Part):
     """cpu, cuda, mps."""
     classifier: dict[str, Any] = {}
     render: dict[str, Any] = {}
+    at: dict[str, At] = {}
+    """By number of shots: fewer images per real one where there are many, as many updates where there are few. Rows
+    with real images of their own (train) have no shots and ignore it."""
     generators: dict[str, Generator] = {}
     rows: tuple[Row, ...] = Field(min_length=1)
 
@@ -106,13 +118,16 @@ class ComparePlan(_Part):
             raise ValueError(f"the baseline is {self.baseline!r}, which is no row; there are {', '.join(names)}")
         if any(shots != ALL and shots < 1 for shots in self.shots) or any(seed < 0 for seed in self.seeds):
             raise ValueError('shots are 1 or more (or "all"), and seeds are 0 or more')
+        if unknown := sorted(self.at.keys() - set(map(str, self.shots))):
+            raise ValueError(f"at has {', '.join(unknown)}, and the shots are {', '.join(map(str, self.shots))}")
         for row in self.rows:
             self._check(row)
         return self
 
     def _check(self, row: Row) -> None:
         """All options of a row are tried before anything runs."""
-        self.classifier_of(row, 0)
+        for shots in self.shots:
+            self.classifier_of(row, shots, 0)
         if row.method is None:
             return
         kind, generator = method_of(row.method), self.generator_of(row)
@@ -133,9 +148,16 @@ class ComparePlan(_Part):
             )
         return self.generators[name]
 
-    def classifier_of(self, row: Row, seed: int) -> ClassifierTraining:
+    def multiplier_of(self, row: Row, shots: int | Literal["all"]) -> float:
+        """Synthetic images per real one."""
+        return row.multiplier or self._at(row, shots).multiplier or 1.0
+
+    def _at(self, row: Row, shots: int | Literal["all"]) -> At:
+        return At() if row.train is not None else self.at.get(str(shots), At())
+
+    def classifier_of(self, row: Row, shots: int | Literal["all"], seed: int) -> ClassifierTraining:
         """The classifier training of a row, settled."""
-        fields: dict[str, Any] = {**self.classifier, **row.classifier, "seed": seed}
+        fields: dict[str, Any] = {**self.classifier, **self._at(row, shots).classifier, **row.classifier, "seed": seed}
         return ClassifierTraining.of(fields.pop("protocol", "noisecutmix"), **fields).settled()
 
     def concepts_of(self, generator: Generator, seed: int) -> ConceptTraining | None:

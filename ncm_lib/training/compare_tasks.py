@@ -112,8 +112,8 @@ class _Builder:
     def cell(self, row: Row, shots: int | Literal["all"], seed: int) -> None:
         """Add a cell and its tasks."""
         images, source = self._images(row, shots, seed)
-        synthetic = () if row.method is None else (self._generate(row, images, source, seed),)
-        config = self.plan.classifier_of(row, seed)
+        synthetic = () if row.method is None else (self._generate(row, shots, images, source, seed),)
+        config = self.plan.classifier_of(row, shots, seed)
         start = classifier_fingerprint(config.model) if Path(config.model).is_dir() else config.model
         options = config.model_dump(mode="json", exclude={*FREE, "model"})
         task = Task(
@@ -139,13 +139,15 @@ class _Builder:
         source = {"train": self.plan.data.train, "shots": shots, "seed": seed}
         return self.train.subset(shots, seed), source
 
-    def _generate(self, row: Row, images: SourceListing, source: dict[str, Any], seed: int) -> str:
+    def _generate(
+        self, row: Row, shots: int | Literal["all"], images: SourceListing, source: dict[str, Any], seed: int
+    ) -> str:
         generator, kind = self.plan.generator_of(row), method_of(row.method or "")
         fields = set(kind.model_fields)
         needs = [] if generator.concepts is None else [self._concepts(generator, images, source, seed)]
         if "pool" in fields:
             needs.append(self._invert(generator, images, source, needs))
-        count = max(round(row.multiplier * len(images)), 1)
+        count = max(round(self.plan.multiplier_of(row, shots) * len(images)), 1)
         render = self.plan.render_of(row).model_dump(mode="json")
         counts = (
             images.class_counts().tolist() if "class_counts" in fields and "class_counts" not in row.options else None

@@ -127,6 +127,22 @@ def test_a_changed_option_makes_only_what_depends_on_it(plan, tmp_path):
     }
 
 
+def test_a_number_of_shots_has_its_own_multiplier_and_epochs_unless_the_row_says_otherwise(plan):
+    at = "\n[at.1]\nmultiplier = 3\nclassifier = { epochs = 9 }\n"
+    own = '\n[[rows]]\nname = "all of them"\ntrain = "test"\n'
+    graph = task_graph(load_plan(plan("diff-aug", "diff-ii", shots="1, 2", seeds="0", extra=own + at)))
+    found = {}
+    for cell in graph.cells:
+        task = graph.tasks[cell.key]
+        counts = [graph.tasks[need].identity["count"] for need in task.needs]
+        found[cell.row, cell.shots] = (task.identity["config"]["epochs"], *counts)
+    assert found == {
+        ("original", 1): (9,), ("original", 2): (2,), ("diff-aug", 1): (9, 6), ("diff-aug", 2): (2, 4),
+        # 2 per real image by the row's own words
+        ("diff-ii", 1): (9, 4), ("diff-ii", 2): (2, 8), ("all of them", 1): (2,), ("all of them", 2): (2,),
+    }  # fmt: skip
+
+
 def test_failed_cells_are_shown_as_failed_and_tried_again(plan, tmp_path, monkeypatch):
     broken = compare_work._WORK["generate"]
 
@@ -208,6 +224,7 @@ def test_jobs_in_processes_find_the_same_numbers_even_when_one_is_killed(plan, t
         (("alpha = 2.0", "alfa = 2.0"), r"gives noisecutmix the options \['alfa'\]; it has \['alpha'"),
         (('name = "noisecutmix"', 'name = "a/b"'), "name"),
         (("[generators.tiny]", "[generator.tiny]"), "generator"),
+        (("render = {", "at.3 = { multiplier = 2 }\nrender = {"), "at has 3, and the shots are 2"),
         (("shots = [2]", "shots = [2"), "cannot be read as a plan"),
         (("shots = [2]", "shots = [9]"), "Classes with fewer images than were asked for"),
         (('test = "test"', 'test = "nowhere"'), "nowhere"),
