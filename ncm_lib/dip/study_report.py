@@ -9,6 +9,7 @@ from typing import Literal
 
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
+from ..wording import counted
 from .study import Arm, CellResult, StudyConfig, best_of
 from .write_up import WriteUpResult
 
@@ -91,7 +92,7 @@ def verdict(results: Sequence[CellResult], arms: Sequence[Arm]) -> str:
 def _what_was_done(images: dict[str, float], config: StudyConfig, side: int) -> str:
     order = sorted(images.items(), key=lambda item: item[1])
     return (
-        f"{len(images)} images of {side} x {side} pixels, {_counted(config.seeds, 'seed')}; skip network of "
+        f"{len(images)} images of {side} x {side} pixels, {counted(config.seeds, 'seed')}; skip network of "
         f"{len(config.widths)} scales ({' x '.join(map(str, config.widths))} channels), {config.iterations} iterations "
         f"of Adam, MSE, output average 0.99, early stopping with a window of {config.window} and a patience of "
         f"{config.patience}. PSNR in dB and SSIM with data_range 1, of the averaged output; inpainting with the known "
@@ -153,7 +154,7 @@ def _by_rate(results: Sequence[CellResult], config: StudyConfig) -> str:
 
 
 def _write_up(results: WriteUps) -> str:
-    count = _counted(len(results["noise"]), "image")
+    count = counted(len(results["noise"]), "image")
     head = f"Trained on the clean image, evaluated on new pure noise, means over {count}."
     rows = [head, "", "| fed with | PSNR | SSIM, data_range 1 | SSIM, data_range 255 |", "|---|---|---|---|"]
     for fed, title in (("noise", "fresh noise"), ("image", "the clean image on its way to noise")):
@@ -161,10 +162,6 @@ def _write_up(results: WriteUps) -> str:
         means = [fmean(getattr(one, name) for one in found) for name in ("psnr", "ssim", "ssim_255")]
         rows.append(f"| {title} | {means[0]:.2f} | {means[1]:.3f} | {means[2]:.4f} |")
     return "\n".join([*rows, "", "Two unrelated images of uniform noise have an SSIM of 0.9967 with data_range 255."])
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _mean(results: Sequence[CellResult], value: Callable[[CellResult], float]) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import stats
 
 from ..errors import InputError
@@ -21,6 +21,8 @@ from ..store.reader import SyntheticDataset
 from ..typing import Float32, Float64, Int64, UInt8
 from .classifier import Classifier, load_classifier
 from .frechet import frechet_distance
+from .lpips import Lpips, load_lpips
+from .lpips_diversity import lpips_diversity
 from .neighbours import diversity, nearest, unit
 from .scores import calibration
 
@@ -66,6 +68,22 @@ class FeatureScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LpipsScores:
+    """How different two images of one class look, by LPIPS."""
+
+    weights: str
+    network: str
+    """alex or vgg."""
+    diversity: float | None
+    """Mean LPIPS between two images of one class, mean over the classes."""
+    pairs: int
+    """So many pairs were compared."""
+    real_diversity: float | None
+    """The same for the real images, brought to the synthetic ones' size; None without them."""
+    real_pairs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What was found."""
 
@@ -73,7 +91,8 @@ class Evaluation:
     images: int
     real_images: int | None
     labels: LabelScores | None
-    features: FeatureScores
+    features: FeatureScores | None
+    lpips: LpipsScores | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -87,6 +106,8 @@ def evaluate(
     classifier: str | Path | None = None,
     real: SourceListing | str | Path | None = None,
     features: str | Path | None = None,
+    lpips: Sequence[str | Path] | str | Path | None = None,
+    lpips_pairs: int = 50,
     out: str | Path | None = None,
     device: str | None = None,
 ) -> Evaluation:
@@ -97,6 +118,8 @@ def evaluate(
         classifier: a classifier of the same classes, trained on real images, to judge labels by (``load_classifier``).
         real: the real training images, to measure distance and copies against.
         features: a network to compare images by, such as one trained on ImageNet; the classifier where it is None.
+        lpips: files of LPIPS's weights (``load_lpips``), to measure diversity as eyes would.
+        lpips_pairs: at most so many pairs per class are compared by it; they are the same each time.
         out: folder for ``evaluation.json`` and ``nearest.png``, the nearest pairs side by side.
         device: "cpu", "cuda"...; None takes the best one there is.
 
@@ -104,11 +127,13 @@ def evaluate(
         The numbers, with the names of the networks that they come from.
 
     Raises:
-        InputError: neither a classifier nor features, other classes, or what cannot be read.
+        InputError: no classifier, features or LPIPS, other classes, or what cannot be read.
         MissingExtraError: torchmetrics is needed for the Frechet distance and not installed.
     """
-    if classifier is None and features is None:
-        raise InputError("An evaluation looks through a network: give a classifier, or features, or both.")
+    if classifier is None and features is None and lpips is None:
+        raise InputError(
+            "An evaluation looks through a network: give a classifier, features, weights of LPIPS, or more than one."
+        )
     data = SyntheticDataset(dataset, transform=_as_it_is)
     labels = np.stack([record.soft_label(len(data.classes)) for record in data.records])
     judge = None if classifier is None else load_classifier(classifier, device=device)
@@ -119,8 +144,7 @@ def evaluate(
             "same. Take a classifier of these classes, or give it as features only."
         )
     eyes = judge if features is None else load_classifier(features, device=device)
-    if eyes is None:
-        raise InputError("There is no network to compare images by.")
+    perception = None if lpips is None else load_lpips(lpips, device=device)
     listing = load_source(real) if isinstance(real, str | Path) else real
     notes: list[str] = []
     found = Evaluation(
@@ -128,7 +152,8 @@ def evaluate(
         images=len(data),
         real_images=None if listing is None else len(listing),
         labels=None if judge is None else _labels(judge, data, labels),
-        features=_features(eyes, data, labels, listing, notes),
+        features=None if eyes is None else _features(eyes, data, labels, listing, notes),
+        lpips=None if perception is None else _lpips(perception, data, labels, listing, lpips_pairs),
         notes=tuple(notes),
     )
     if out is not None:
@@ -210,6 +235,42 @@ def _features(
     return FeatureScores(network=eyes.name, diversity=diversity(unit(made), hard), nearest_pairs=pairs, **numbers)
 
 
+def _lpips(
+    network: Lpips,
+    data: SyntheticDataset,
+    labels: Float32[np.ndarray, "n classes"],
+    real: SourceListing | None,
+    pairs: int,
+) -> LpipsScores:
+    size = data[0][0].size
+    made = lpips_diversity(
+        network, _fitted(lambda row: data[row][0], size), labels.argmax(axis=1).astype(np.int64), pairs=pairs
+    )
+    theirs = None
+    if real is not None:
+        theirs = lpips_diversity(network, _fitted(real.read, size), real.class_ids.astype(np.int64), pairs=pairs)
+    return LpipsScores(
+        weights=network.name,
+        network=network.kind,
+        diversity=made.mean,
+        pairs=made.pairs,
+        real_diversity=None if theirs is None else theirs.mean,
+        real_pairs=0 if theirs is None else theirs.pairs,
+    )
+
+
+def _fitted(read: Callable[[int], Image.Image], size: tuple[int, int]) -> Callable[[int], UInt8[np.ndarray, "3 h w"]]:
+    """The pixels of a row's image, scaled to cover a size and cut to it around the middle."""
+
+    def pixels(row: int) -> UInt8[np.ndarray, "3 h w"]:
+        image = read(row).convert("RGB")
+        if image.size != size:
+            image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+    return pixels
+
+
 def _pairs(
     distances: Float64[np.ndarray, " n"], rows: Int64[np.ndarray, " n"], data: SyntheticDataset, real: SourceListing
 ) -> tuple[dict[str, Any], ...]:
@@ -229,17 +290,17 @@ def _write(folder: Path, found: Evaluation, data: SyntheticDataset, real: Source
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(found.to_json(), indent=2, ensure_ascii=True)
         replace_bytes(folder / "evaluation.json", f"{text}\n".encode("ascii"))
-        if real is not None:
+        if real is not None and found.features is not None:
             buffer = io.BytesIO()
-            _pair_picture(found, data, real).save(buffer, "PNG")
+            _pair_picture(found.features, data, real).save(buffer, "PNG")
             replace_bytes(folder / "nearest.png", buffer.getvalue())
 
 
-def _pair_picture(found: Evaluation, data: SyntheticDataset, real: SourceListing) -> Image.Image:
+def _pair_picture(found: FeatureScores, data: SyntheticDataset, real: SourceListing) -> Image.Image:
     """Synthetic images on top, the nearest real image below each."""
     side, gap = 96, 8
     place_of = {record.index: place for place, record in enumerate(data.records)}
-    pairs = found.features.nearest_pairs
+    pairs = found.nearest_pairs
     sheet = Image.new("RGB", (gap + len(pairs) * (side + gap), 2 * side + 3 * gap), "#ffffff")
     for column, pair in enumerate(pairs):
         for row, image in enumerate((data[place_of[pair["index"]]][0], real.read(pair["real"]))):

@@ -17,6 +17,8 @@ from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.record import Record
 from ncm_lib.store.writer import DatasetWriter
 
+from ...tiny_lpips import jax_tree, random_weights, save_jax
+
 NAMES, SHADES = ("robin", "wren"), ((190, 50, 40), (40, 50, 190))
 
 
@@ -50,8 +52,8 @@ def judge(real, tmp_path_factory):
 
 @pytest.fixture
 def written(tmp_path):
-    def make(images, labels, classes=NAMES):
-        path = tmp_path / "aug"
+    def make(images, labels, classes=NAMES, name="aug"):
+        path = tmp_path / name
         manifest = Manifest(
             classes=classes, method="noisecutmix", config={}, seed=0, plan_hash="p", render_hash="r", batch_shape=1,
             count=len(images),
@@ -123,11 +125,34 @@ def test_the_command_shows_the_numbers_and_whose_they_are(written, judge, real, 
     assert f"distances in the features of {judge}" in text
 
 
+def test_lpips_says_how_different_images_of_a_class_look(written, real, tmp_path, capsys):
+    save_jax(tmp_path / "vgg16.ckpt", jax_tree(*random_weights("vgg"), "vgg"))
+    rng, alike = np.random.default_rng(1), np.random.default_rng(2)
+    robin = picture(alike, 1)
+    images = [robin, robin, picture(rng, 0), picture(rng, 0)]
+    folder = written(images, [((0,), (1.0,))] * 2 + [((1,), (1.0,))] * 2)
+    found = evaluate(folder, lpips=tmp_path / "vgg16.ckpt", real=real, lpips_pairs=5, device="cpu")
+    assert (found.labels, found.features) == (None, None)
+    other = written(images[2:], [((1,), (1.0,))] * 2, name="wrens")
+    wrens = evaluate(other, lpips=tmp_path / "vgg16.ckpt", device="cpu").lpips
+    assert found.lpips.diversity == pytest.approx(wrens.diversity / 2)
+    assert (found.lpips.pairs, found.lpips.real_pairs, wrens.pairs) == (2, 10, 1)
+    assert wrens.real_diversity is None
+    assert 0.2 < found.lpips.real_diversity / wrens.diversity < 5
+    command = ["evaluate", str(other), "--lpips", str(tmp_path / "vgg16.ckpt"), "--out", str(tmp_path / "seen")]
+    assert main([*command, "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    assert f"LPIPS over 1 pair by vgg of {tmp_path / 'vgg16.ckpt'}" in text
+    kept = json.loads((tmp_path / "seen" / "evaluation.json").read_text())
+    assert kept["lpips"]["diversity"] == wrens.diversity
+    assert kept["features"] is None
+
+
 def test_other_classes_and_no_network_are_refused(written, judge):
     folder = written([np.zeros((16, 16, 3), dtype=np.uint8)], [((0,), (1.0,))], classes=("wren", "robin"))
     with pytest.raises(InputError, match="names and order must be the same"):
         evaluate(folder, classifier=judge, device="cpu")
-    with pytest.raises(InputError, match="give a classifier, or features, or both"):
+    with pytest.raises(InputError, match="give a classifier, features, weights of LPIPS, or more than one"):
         evaluate(folder)
     assert evaluate(folder, features=judge, device="cpu").labels is None
 

@@ -17,7 +17,7 @@ FLOORS = {
     "store": 3, "methods": 3, "sources": 3, "concepts": 3, "dip": 3,
     "plan": 2,
     "maths": 1,
-    "errors": 0, "typing": 0, "version": 0,
+    "errors": 0, "typing": 0, "version": 0, "wording": 0,
 }  # fmt: skip
 # What ComfyUI installs itself; jaxtyping is optional, see ncm_lib/typing.py.
 COMFYUI_MODULES = {"folder_paths", "latent_preview", "node_helpers", "server"}
