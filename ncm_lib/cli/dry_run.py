@@ -161,7 +161,9 @@ def _mask(sample: Sample, latent_size: tuple[int, int]) -> list[str]:
 
 def _cost(cost: Estimate, manifest: Manifest, device: str, images: int, out: Path) -> list[str]:
     """The estimate, for one image and for all that are missing."""
-    rows = f"{cost.calls:g} x {cost.rows_per_call} rows of {si(cost.row_flops, 'FLOP')}"
+    rows = f"{cost.calls:g} x {cost.rows_per_call:.4g} rows of {si(cost.row_flops, 'FLOP')}"
+    if cost.computed < 1:
+        rows = f"{cost.computed:.0%} of {rows} (the cache leaves out the rest)"
     single, whole = duration(cost.seconds_per_batch / cost.batch_shape), duration(cost.seconds(images))
     coding = f"decoding {si(cost.decode_flops, 'FLOP')}"
     if cost.encode_flops:

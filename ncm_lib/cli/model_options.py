@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.speed import Attention, Speed
+from ..engine.step_cache import Cache
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class ModelOptions:
     """Which attention kernel of torch runs."""
     slice_decoding: bool = False
     """Decode one image at a time: less memory at the end of a batch, a little more time."""
+    cache: Cache = "off"
+    """Approximate, other images, for SD 3, SD 3.5 and FLUX.1: most steps take parts of the transformer from the steps
+    before. taylor and broadcast: the attentions, extrapolated or repeated; taylor-blocks: nearly all, extrapolated."""
+    cache_interval: int = 3
+    """With --cache: one step in so many is computed in full, and the first three are. More: less time, and images
+    further from those without."""
 
     def load_options(self) -> dict[str, Any]:
         """What ``load_model`` is given beside the source, the device and the dtype.
@@ -57,6 +64,8 @@ class ModelOptions:
                 channels_last=self.channels_last,
                 attention=self.attention,
                 slice_decoding=self.slice_decoding,
+                cache=self.cache,
+                cache_interval=self.cache_interval,
             ),
         }
 

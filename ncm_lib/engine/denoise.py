@@ -98,6 +98,7 @@ def denoise(
             empty = unconditional if start <= step < stop else None
             conditioning = concatenate([*now] if empty is None else [empty, *now])
             branches = len(conditions) + (empty is not None)
+            family.forget()
         rows = scaled_input(scheduler, latents, timestep).repeat(branches, 1, 1, 1)
         predictions = family.predict(rows, timesteps[step], conditioning).chunk(branches)
         # Eq. 1, NoiseCutMix: e = M_1 e_1 + ... + M_K e_K
@@ -107,4 +108,5 @@ def denoise(
         latents = scheduler.step(mixed, timestep, latents, return_dict=False, **extra)[0]
         if on_step is not None:
             on_step(step + 1)
+    family.forget()
     return latents

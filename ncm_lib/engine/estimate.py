@@ -21,6 +21,7 @@ from ..store.layout import mask_name
 from ..store.manifest import Manifest
 from ..store.record import Record
 from .conditioning import stack
+from .denoise import early_steps
 from .families import Family
 from .load import Model
 from .memory import is_out_of_memory, release_memory
@@ -42,8 +43,11 @@ class Estimate:
 
     calls: float | int
     """Model calls that an image goes through, one per step with most schedulers; on average, where that differs."""
-    rows_per_call: int
-    """Rows of an image in a model call: one per condition, and one more for guidance."""
+    rows_per_call: float | int
+    """Rows of an image in a model call: one per condition, and one more for guidance; on average, where a part of the
+    steps alone is guided."""
+    computed: float | int
+    """Share of those rows' operations that a cache (``Speed.cache``) leaves; 1 without one."""
     row_flops: int
     """Floating-point operations of the denoiser for one row, 2 per multiply-add."""
     decode_flops: int
@@ -60,7 +64,8 @@ class Estimate:
     @property
     def flops(self) -> int:
         """Floating-point operations per image."""
-        return round(self.calls * self.rows_per_call * self.row_flops) + self.decode_flops + self.encode_flops
+        rows = round(self.calls * self.rows_per_call * self.computed * self.row_flops)
+        return rows + self.decode_flops + self.encode_flops
 
     def seconds(self, images: int) -> float:
         """For so many images, in whole batches."""
@@ -81,9 +86,10 @@ def estimate(
 
     Operations are counted by torch over the real modules, for one row of the denoiser and the decoding of one image:
     matrix products, convolutions and attention, 2 per multiply-add. Time is measured on the first batch of the plan:
-    two steps, of which the first warms up, then decoding and encoding. A run overlaps the two last with denoising and
-    also loads, encodes prompts and waits for the disk, so it may take a little less or more. Sizes are those of the
-    probe's images, whose two steps leave more noise, so larger files, than finished ones have.
+    two whole steps, of which the first warms up, then decoding and encoding; steps without guidance and those that a
+    cache shortens count in proportion to their operations. A run overlaps the two last with denoising and also loads,
+    encodes prompts and waits for the disk, so it may take a little less or more. Sizes are those of the probe's images,
+    whose two steps leave more noise, so larger files, than finished ones have.
 
     Args:
         method: resolved.
@@ -112,22 +118,24 @@ def estimate(
         ... )
         >>> cost = estimate(method, manifest, model, settings)
         >>> cost.calls, cost.rows_per_call
-        (10, 3)
+        (10, 3.0)
     """
-    renderer = Renderer(
+    whole = Renderer(
         model,
-        settings.model_copy(update={"num_inference_steps": _PROBE_STEPS}),
+        settings,
         default_scheduler=method.default_scheduler,
         inversion=inversion,
         real_image=real_image,
     )
+    renderer = whole.with_steps(_PROBE_STEPS)
     samples = [at_full_strength(sample) for sample in method.plan(0, manifest.batch_shape)]
     # the share of each strength is that of the plan's first samples
     table = method.plan(0, min(manifest.count, _SURVEYED))
-    calls = _calls(model.family, renderer.settings, settings.num_inference_steps, table)
+    branches = len(samples[0].conditions)
     while True:
         try:
             row_flops, decode_flops = count_flops(model, renderer.latent_size, samples[0].conditions[0].prompt)
+            calls, rows, computed = _amounts(whole, branches, table)
             encode_flops = _encode_flops(model, renderer) if table.images else 0
             seconds_to_start, seconds_per_call, seconds_to_decode, images = _probe(renderer, samples)
             break
@@ -145,14 +153,17 @@ def estimate(
     started = time.perf_counter()
     sizes = _sizes(samples, images, manifest, latent_size=renderer.latent_size, save_masks=save_masks)
     seconds_to_encode = time.perf_counter() - started
+    # the probe's calls are whole
+    seconds_to_denoise = rows * computed / (branches + renderer.guided) * seconds_per_call
     return Estimate(
         calls=calls,
-        rows_per_call=len(samples[0].conditions) + renderer.guided,
+        rows_per_call=rows / calls,
+        computed=computed,
         row_flops=row_flops,
         decode_flops=decode_flops,
         encode_flops=encode_flops,
         batch_shape=len(samples),
-        seconds_per_batch=seconds_to_start + calls * seconds_per_call + seconds_to_decode + seconds_to_encode,
+        seconds_per_batch=seconds_to_start + seconds_to_denoise + seconds_to_decode + seconds_to_encode,
         bytes_per_image=fmean(sizes) if sizes else None,
     )
 
@@ -171,10 +182,21 @@ def count_flops(model: Model, latent_size: tuple[int, int], prompt: str = "") ->
     """
     family = model.family
     latent = torch.zeros(1, family.latent_channels, *latent_size, device=model.device)
+    (row,) = _row_flops(model, latent_size, calls=1, prompt=prompt)
+    return row, _counted(lambda: family.decode(latent))
+
+
+def _row_flops(model: Model, latent_size: tuple[int, int], *, calls: int, prompt: str = "") -> list[int]:
+    """Operations of one row in each of the first calls of a run."""
+    family = model.family
+    latent = torch.zeros(1, family.latent_channels, *latent_size, device=model.device)
     with torch.no_grad():
         conditioning = stack(family.encode([prompt]))
     timestep = torch.tensor(500, device=model.device)
-    return _counted(lambda: family.predict(latent, timestep, conditioning)), _counted(lambda: family.decode(latent))
+    family.forget()
+    counts = [_counted(lambda: family.predict(latent, timestep, conditioning)) for _ in range(calls)]
+    family.forget()
+    return counts
 
 
 def _counted(call: Callable[[], Tensor]) -> int:
@@ -195,17 +217,46 @@ def _encode_flops(model: Model, renderer: Renderer) -> int:
     return _counted(lambda: model.family.encode_images(pixels))
 
 
-def _calls(family: Family, settings: ResolvedSettings, steps: int, table: PlanTable) -> float | int:
+def _amounts(renderer: Renderer, branches: int, table: PlanTable) -> tuple[float | int, float | int, float]:
+    """Model calls of an image, its rows in all of them, and the share of those that is computed; means over a plan."""
+    model, settings = renderer.model, renderer.settings
+    total, order = _timesteps(model.family, settings)
+    shares = [1.0] * total
+    if model.speed.cache != "off":
+        counts = _row_flops(model, renderer.latent_size, calls=total)
+        shares = [count / counts[0] for count in counts]
+    guided = [early_steps(share, total) for share in settings.guidance_interval]
+    changes = set(guided)
+    if table.early is not None:
+        changes.add(early_steps(table.early.fraction, settings.num_inference_steps))
+
+    def of(first: int) -> tuple[int, int, float]:
+        rows, done, since = 0, 0.0, 0
+        for step in range(first, total):
+            # as in the loop: what is kept of earlier steps goes when the rows change
+            since = 0 if step == first or step in changes else since + 1
+            now = branches + (renderer.guided and guided[0] <= step < guided[1])
+            rows, done = rows + now, done + now * shares[since]
+        return total - first, rows, done
+
+    if table.images is None:
+        calls, rows, done = of(0)
+        return calls, rows, done / rows
+    strengths = [NoisedImage(source="", strength=strength) for strength in table.images.strengths]
+    each = [of(order * (start_step(start, settings.num_inference_steps) or 0)) for start in strengths]
+    drawn = [each[row] for row in table.images.strength_ids.tolist()]
+    calls, rows, done = (fmean(column) for column in zip(*drawn, strict=True))
+    return calls, rows, done / rows
+
+
+def _timesteps(family: Family, settings: ResolvedSettings) -> tuple[int, int]:
+    """The model calls of a whole run, and how many a step takes: second-order schedulers call the model twice."""
     scheduler = make_scheduler(
         family.scheduler, settings.scheduler, spacing=settings.timestep_spacing, final_sigma=settings.final_sigma
     )
-    family.set_timesteps(scheduler, steps, settings.height // family.latent_cell, settings.width // family.latent_cell)
-    # second-order schedulers call the model twice in a step
-    calls = len(scheduler.timesteps)
-    if table.images is None:
-        return calls
-    starts = [start_step(NoisedImage(source="", strength=strength), steps) or 0 for strength in table.images.strengths]
-    return fmean(calls - scheduler.order * starts[row] for row in table.images.strength_ids.tolist())
+    height, width = (side // family.latent_cell for side in (settings.height, settings.width))
+    family.set_timesteps(scheduler, settings.num_inference_steps, height, width)
+    return len(scheduler.timesteps), scheduler.order
 
 
 def _probe(renderer: Renderer, samples: Sequence[Sample]) -> tuple[float, float, float, list[Picture | None]]:

@@ -38,7 +38,8 @@ def fitting_batch(renderer: Renderer, method: Method, count: int) -> int:
         InputError: a single sample does not fit.
     """
     settings = renderer.settings
-    trial = renderer.with_steps(1)
+    # a cache keeps most when it has seen two steps
+    trial = renderer.with_steps(1 if renderer.model.speed.cache == "off" else 2)
     samples = [at_full_strength(sample) for sample in method.plan(0, min(count, LARGEST))]
     if renderer.model.device.type == "cpu":
         free = free_memory()

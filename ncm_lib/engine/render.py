@@ -54,9 +54,11 @@ class Renderer:
         self._negative: Conditioning | None = None
 
     def with_steps(self, steps: int) -> Renderer:
-        """The same with another number of steps, for trials."""
+        """The same with another number of steps, all of them guided, for trials."""
         other = copy.copy(self)
-        other.settings = self.settings.model_copy(update={"num_inference_steps": steps})
+        other.settings = self.settings.model_copy(
+            update={"num_inference_steps": steps, "guidance_interval": (0.0, 1.0)}
+        )
         return other
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import InputError
+from .step_cache import Cache, add_cache
 
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math"]
 _BACKENDS = {
@@ -21,7 +22,7 @@ _BACKENDS = {
 
 
 class Speed(BaseModel):
-    """Options that change an image's last bits at most; all are off by default.
+    """Options for less time or memory; all are off by default, and all but ``cache`` change last bits at most.
 
     Example:
         >>> Speed(channels_last=True).attention
@@ -39,10 +40,27 @@ class Speed(BaseModel):
     """Which of torch's attention kernels runs; auto lets torch choose per call."""
     slice_decoding: bool = False
     """Decode one image at a time: less memory at the end of a batch, a little more time."""
+    cache: Cache = "off"
+    """Approximate, other images, for SD 3, SD 3.5 and FLUX.1: most steps take parts of the transformer from the steps
+    before. taylor and broadcast: the attentions, extrapolated or repeated; taylor-blocks: nearly all, extrapolated."""
+    cache_interval: int = Field(default=3, ge=2)
+    """With a cache: one step in so many is computed in full, and the first three are. More: less time, and images
+    further from those without."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Speed:
+        if self.cache != "off" and self.compile:
+            raise ValueError(
+                f"compile is on and cache is {self.cache!r}; the compiler would start anew at every step that a cache "
+                "treats in its own way: take one of them."
+            )
+        return self
 
     def __str__(self) -> str:
         """What is on, as a data set records it."""
-        on = self.model_dump(exclude_defaults=True)
+        on = self.model_dump(exclude_defaults=True, exclude={"cache_interval"})
+        if self.cache != "off":
+            on["cache_interval"] = self.cache_interval
         return ", ".join(name if value is True else f"{name} {value}" for name, value in on.items()) or "plain"
 
 
@@ -50,9 +68,12 @@ def speed_up(parts: dict[str, Any], speed: Speed, device: torch.device, dtype: t
     """Set the options on a model's components, which are on their device.
 
     Raises:
-        InputError: the attention kernel does not run on this device in this dtype; those that do are named.
+        InputError: the attention kernel does not run on this device in this dtype (those that do are named), or the
+            model has nothing to cache.
     """
     denoiser: nn.Module = parts["unet"] if "unet" in parts else parts["transformer"]
+    if speed.cache != "off":
+        add_cache(denoiser, speed.cache, speed.cache_interval, dtype)
     if speed.attention != "auto":
         _check(speed.attention, device, dtype)
         # hooks and not a changed forward: they follow a copy of the module

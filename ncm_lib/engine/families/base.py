@@ -78,6 +78,10 @@ class Family(Protocol):
         """The model's prediction [rows, c, h, w] in float32, under one conditioning per row."""
         ...
 
+    def forget(self) -> None:
+        """Drop what the model keeps from step to step (``Speed.cache``): a run begins, or its rows change."""
+        ...
+
     def decode(self, latents: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n 3 height width"]:
         """Images in [0, 1]; NaN where the model made NaN."""
         ...

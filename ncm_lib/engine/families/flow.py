@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..schedulers import Scheduler
+from ..step_cache import forget
 from .latent import LatentModel
 
 
@@ -27,6 +28,10 @@ class FlowModel(LatentModel):
     def size_multiple(self) -> int:
         """Image pixels along one side of a token."""
         return self.patch * self.latent_cell
+
+    def forget(self) -> None:
+        """Drop what a cache keeps of earlier steps."""
+        forget(self.transformer)
 
 
 def set_flow_timesteps(scheduler: Scheduler, own: Scheduler, steps: int, tokens: int, *, even: bool) -> None:

@@ -47,6 +47,9 @@ class LatentModel:
         """Lay out the scheduler's steps, the same for all sizes."""
         scheduler.set_timesteps(steps, device="cpu")
 
+    def forget(self) -> None:
+        """Nothing is kept from step to step."""
+
     def decode(self, latents: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n 3 height width"]:
         """VAE decoding, scaled from [-1, 1] to [0, 1]."""
         unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor + self._shift

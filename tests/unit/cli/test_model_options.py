@@ -67,6 +67,12 @@ def test_additions_and_speed_reach_the_model_and_the_data_set(generate, tiny_fol
     assert Run(model=str(tiny_folder), out=tmp_path, compile=True).load_options()["speed"] == Speed(compile=True)
 
 
+def test_a_cache_reaches_the_data_set_of_a_transformer(generate, family_folder, tmp_path):
+    words = ["--cache", "taylor", "--cache-interval", 4, "--height", 16, "--width", 16]
+    assert generate(*words, model=family_folder("flux-schnell")) == 0
+    assert head(tmp_path)["render"]["speed"] == "cache taylor, cache_interval 4"
+
+
 def test_another_weight_of_a_lora_is_another_data_set(generate, lora, capsys):
     assert generate("--lora", lora) == 0
     assert generate("--lora", f"{lora}:0.5") == 2
@@ -97,6 +103,9 @@ BAD = [
     (["--config", "sd15"], "is no single file; leave config out"),
     (["--attention", "cudnn"], "'cudnn' does not run on cpu in float32"),
     (["--batch-size", "much"], "much"),
+    (["--cache", "taylor"], "cache is 'taylor'; it leaves out parts of a transformer, and this model's denoiser is a"),
+    (["--cache", "taylor", "--compile"], "compile is on and cache is 'taylor'; the compiler would start anew"),
+    (["--cache", "taylor", "--cache-interval", "1"], "--cache-interval got 1: input should be greater than or equal"),
 ]
 
 
@@ -114,5 +123,5 @@ def test_bad_input_is_one_message_exit_2_and_nothing_written(generate, tmp_path,
 def test_help_shows_the_options(capsys, command):
     assert run(*command, "--help") == 0
     shown = capsys.readouterr().out
-    for option in ("--config", "--lora", "--embedding", "--compile", "--channels-last", "--attention"):
+    for option in ("--config", "--lora", "--embedding", "--compile", "--channels-last", "--attention", "--cache"):
         assert option in shown
