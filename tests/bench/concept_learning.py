@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from demo_model import real_classifier
-from fashion import diversity, few_shot_folder, gray, recipe, recognised
+from fashion import diversity, few_shot_folder, gray, real_classifier, recipe, recognised
 from PIL import Image
 
 from ncm_lib import ClassList, ConceptTraining, RenderSettings, load_concepts, load_model, load_source, train_concepts

@@ -23,8 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from demo_model import real_classifier
-from fashion import diversity, few_shot_folder, gray, recipe, recognised
+from fashion import diversity, few_shot_folder, gray, real_classifier, recipe, recognised
 from PIL import Image, ImageDraw
 
 from ncm_lib import DiffII, RenderSettings, load_model, load_source
