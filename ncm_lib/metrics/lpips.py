@@ -95,18 +95,27 @@ class Lpips(nn.Module):
                 f"LPIPS with {self.name} needs images of at least {_SMALLEST[self.kind]} pixels a side, and these have "
                 f"{one.shape[3]}x{one.shape[2]}. Use the diversity in a classifier's features instead."
             )
-        total = torch.zeros(len(one), device=self.get_buffer("head_0").device)
+        device = self.get_buffer("head_0").device
+        return self.between(one.to(device).float() / 127.5 - 1, other.to(device).float() / 127.5 - 1).cpu()
+
+    def between(self, one: Float32[Tensor, "n 3 h w"], other: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, " n"]:
+        """The distance of each pair, with gradients: LPIPS as a loss.
+
+        Args:
+            one: images in [-1, 1] on the network's device, as large as ``distances`` needs them.
+            other: as many of the same size.
+        """
+        total = torch.zeros(len(one), device=one.device)
         for number, (mine, theirs) in enumerate(zip(self._layers(one), self._layers(other), strict=True)):
             # Eq. 1, Zhang et al. 2018
-            squares = (mine - theirs).square().mean(dim=(2, 3))
-            total += squares @ self.get_buffer(f"head_{number}")
-        return total.cpu()
+            total = total + (mine - theirs).square().mean(dim=(2, 3)) @ self.get_buffer(f"head_{number}")
+        return total
 
-    def _layers(self, pixels: UInt8[Tensor, "n 3 h w"]) -> list[Tensor]:
+    def _layers(self, pixels: Float32[Tensor, "n 3 h w"]) -> list[Tensor]:
         """What is compared, at length 1 over the channels."""
         device = self.get_buffer("head_0").device
         shift, scale = (torch.tensor(values, device=device)[:, None, None] for values in (_SHIFT, _SCALE))
-        values = (pixels.to(device).float() / 127.5 - 1 - shift) / scale
+        values = (pixels - shift) / scale
         found: list[Tensor] = []
         for layer in _NETWORKS[self.kind]:
             if layer.pool:

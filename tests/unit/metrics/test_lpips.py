@@ -73,6 +73,21 @@ def test_equal_images_are_at_zero_and_the_order_does_not_matter(files, images):
     assert torch.allclose(network.distances(images, images.flip(0)), network.distances(images.flip(0), images))
 
 
+@pytest.mark.parametrize("kind", ["alex", "vgg"])
+def test_its_gradient_leads_one_image_to_the_other_even_from_a_black_one(kind, files, images):
+    network = load_lpips(files[kind]["jax"], device="cpu")
+    target = images[:1] / 127.5 - 1
+    for start in (images[1:2] / 127.5 - 1, torch.full_like(target, -1.0)):
+        pixels = start.clone().requires_grad_()
+        before = network.between(pixels, target)
+        before.sum().backward()
+        assert pixels.grad.isfinite().all()
+        assert pixels.grad.abs().max() > 0
+        step = 1e-3 * pixels.grad / pixels.grad.abs().max()
+        assert (network.between(start - step, target) < before).all()
+        assert (network.between(start + step, target) > before).all()
+
+
 def test_more_noise_is_further_away(files):
     network = load_lpips(files["alex"]["jax"], device="cpu")
     rng = np.random.default_rng(1)
