@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..engine.fingerprint import fingerprint
 from ..errors import InputError, MissingExtraError
 from ..typing import Float32, Float64, UInt8
+from .cosine import last_linear, see_directions, unit_weights
 from .preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation
 
 HEAD = "classifier.json"
@@ -95,7 +96,9 @@ def load_classifier(source: str | Path, *, device: str | None = None) -> Classif
     folder = path / "model" if (path / "model" / HEAD).is_file() else path
     module = pretrained(str(folder))
     if (folder / HEAD).is_file():
-        classes, preparation = _head(folder / HEAD)
+        classes, preparation, scale = _head(folder / HEAD)
+        if scale is not None:
+            see_directions(module, scale)
     else:
         labels = module.config.id2label
         classes = tuple(str(labels[place]) for place in sorted(labels))
@@ -105,7 +108,11 @@ def load_classifier(source: str | Path, *, device: str | None = None) -> Classif
 
 
 def save_classifier(folder: Path, module: Any, classes: tuple[str, ...], preparation: Preparation) -> None:
-    """Write a classifier in transformers' layout, with ``classifier.json`` and ``preprocessor_config.json`` beside."""
+    """Write a classifier in transformers' layout, with ``classifier.json`` and ``preprocessor_config.json`` beside.
+
+    A last layer of cosines is noted in ``classifier.json``; whoever does not know of it still ranks the classes alike.
+    """
+    scale = unit_weights(module)
     with _no_bars():
         module.save_pretrained(folder)
     own = {
@@ -115,7 +122,7 @@ def save_classifier(folder: Path, module: Any, classes: tuple[str, ...], prepara
         "resize": preparation.resize,
         "mean": list(preparation.mean),
         "std": list(preparation.std),
-    }
+    } | ({} if scale is None else {"cosine_scale": scale})
     # the class of transformers that resizes the shorter side and cuts out the centre
     theirs = {
         "image_processor_type": "CLIPImageProcessor",
@@ -209,7 +216,7 @@ def device_of(name: str | None) -> torch.device:
     return device
 
 
-def _head(file: Path) -> tuple[tuple[str, ...], Preparation]:
+def _head(file: Path) -> tuple[tuple[str, ...], Preparation, float | None]:
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
         preparation = Preparation(
@@ -218,8 +225,9 @@ def _head(file: Path) -> tuple[tuple[str, ...], Preparation]:
             mean=_colours(fields["mean"]),
             std=_colours(fields["std"]),
         )
-        return tuple(fields["classes"]), preparation
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        scale = fields.get("cosine_scale")
+        return tuple(fields["classes"]), preparation, None if scale is None else float(scale)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file} is not the head of a classifier ({_first_line(error)}). Train it again, or take the file out: "
             "then the names and sizes of config.json and preprocessor_config.json count."
@@ -258,11 +266,11 @@ def _no_bars() -> Iterator[None]:
 @contextmanager
 def _listening(classifier: Classifier) -> Iterator[list[Tensor]]:
     """Keep what the last linear layer is given."""
-    layers = [module for module in classifier.module.modules() if isinstance(module, nn.Linear)]
-    if not layers:
+    layer = last_linear(classifier.module)
+    if layer is None:
         raise InputError(f"The classifier {classifier.name} has no linear layer, so it has no features to compare by.")
     heard: list[Tensor] = []
-    handle = layers[-1].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    handle = layer[1].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     try:
         yield heard
     finally:

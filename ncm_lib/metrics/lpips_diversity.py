@@ -50,7 +50,6 @@ def pairs_within(class_ids: Int64[np.ndarray, " n"], limit: int, seed: int) -> I
             chosen = np.sort(drawn)
         # pair number p = second (second - 1) / 2 + first, with first < second
         second = np.floor((1 + np.sqrt(1 + 8 * chosen.astype(np.float64))) / 2).astype(np.int64)
-        second -= second * (second - 1) // 2 > chosen
         first = chosen - second * (second - 1) // 2
         found.append(np.stack([rows[first], rows[second]], axis=1))
     return np.concatenate(found)

@@ -8,8 +8,10 @@ import torch
 
 from ..errors import InputError
 from ..metrics.classifier import no_timm, preparation_of, pretrained
+from ..metrics.cosine import see_directions
 from ..metrics.preparation import Preparation
 from .classifier_config import ClassifierTraining
+from .losses import LDAM_SCALE
 
 
 def small_resnet(num_classes: int) -> Any:
@@ -39,9 +41,16 @@ def new_classifier(config: ClassifierTraining, classes: tuple[str, ...]) -> tupl
         classes: names, which the network's config keeps.
 
     Raises:
-        InputError: there is no such network.
+        InputError: there is no such network, or no linear layer in it that LDAM could have.
         MissingExtraError: it is one of timm's, and timm is not installed.
     """
+    module, preparation = _ordinary(config, classes)
+    if config.ldam_margin and not see_directions(module, LDAM_SCALE):
+        raise InputError(f"{config.model} has no linear layer at its end, which ldam_margin needs; leave that out.")
+    return module, preparation
+
+
+def _ordinary(config: ClassifierTraining, classes: tuple[str, ...]) -> tuple[Any, Preparation]:
     side, resize = config.resolution or 224, config.resize or 224
     labels = {"id2label": dict(enumerate(classes)), "label2id": {name: place for place, name in enumerate(classes)}}
     with torch.random.fork_rng(devices=[]):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
+from .plain_words import plain_words
 
 Pixel = Literal["none", "cutmix", "mixup", "cmo"]
 
@@ -102,7 +103,8 @@ class ClassifierTraining(BaseModel):
     reweight_from: int = Field(default=160, ge=0)
     """First epoch with class weights, counted from 0."""
     ldam_margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Largest label-distribution-aware margin, 0.5 in its paper; 0: plain cross entropy."""
+    """Largest label-distribution-aware margin, 0.5 in its paper, whose last layer comes with it: 30 times the cosine of
+    features and weights. 0: plain cross entropy, an ordinary last layer."""
     shared: Literal["refuse", "drop"] = "refuse"
     """What becomes of training images that are among the test images too."""
     filter: str | None = None
@@ -140,13 +142,11 @@ class ClassifierTraining(BaseModel):
         """
         if protocol not in PROTOCOLS:
             raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
-        own = {name: value for name, value in fields.items() if value is not None}
+        own = PROTOCOLS[protocol] | {name: value for name, value in fields.items() if value is not None}
         try:
-            return cls(**(PROTOCOLS[protocol] | own))
+            return cls(**own)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name, text = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
-            raise InputError(f"{name} is {first['input']!r}: {text}." if name else f"{text}.") from error
+            raise InputError(f"{plain_words(error, cls, own)}.".replace("?.", "?")) from error
 
     def settled(self) -> ClassifierTraining:
         """The same with every value concrete."""

@@ -36,7 +36,7 @@ from .classifier_files import (
 from .classifier_images import Batch, Pictures, Steps, centred
 from .classifier_schedule import Schedule
 from .learning_rate import learning_rate
-from .losses import class_balanced_weights, ldam_margins, soft_cross_entropy
+from .losses import LDAM_SCALE, class_balanced_weights, ldam_margins, soft_cross_entropy
 from .synthetic import SyntheticSet
 
 
@@ -129,7 +129,7 @@ class ClassifierRun:
         if self.config.reweight == "class-balanced":
             self._weights = class_balanced_weights(counts, self.config.reweight_beta).to(device)
         if self.config.ldam_margin:
-            self._margins = ldam_margins(counts, self.config.ldam_margin).to(device)
+            self._margins = LDAM_SCALE * ldam_margins(counts, self.config.ldam_margin).to(device)
 
     def _loader(
         self, schedule: Schedule, preparation: Preparation, accelerator: Accelerator, first: int

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..typing import Float32, Float64
 
+LDAM_SCALE = 30.0
+"""What LDAM's published code multiplies cosines and margins with."""
+
 
 def soft_cross_entropy(
     logits: Float32[Tensor, "n classes"],
@@ -28,8 +31,8 @@ def soft_cross_entropy(
         labels: y; rows sum to one.
         smoothing: share of every label that is spread over all classes.
         weights: w; all 1 without them.
-        margins: D; all 0 without them. The logits are used as they are: the normalised last layer of LDAM's paper
-            is not made.
+        margins: D, in the logits' units; all 0 without them. LDAM's logits are cosines times ``LDAM_SCALE``
+            (``metrics.cosine``), and so are its margins.
 
     Example:
         >>> soft_cross_entropy(torch.zeros(1, 2), torch.tensor([[0.25, 0.75]])).item()
@@ -64,7 +67,7 @@ def class_balanced_weights(counts: Float64[Tensor, " classes"], beta: float) -> 
 
 
 def ldam_margins(counts: Float64[Tensor, " classes"], largest: float) -> Float32[Tensor, " classes"]:
-    """Margins D_c = largest * (n_min / n_c)^(1/4): the rarest class has the largest.
+    """Margins D_c = largest * (n_min / n_c)^(1/4), of cosines: the rarest class has the largest.
 
     Args:
         counts: n, images per class; a class without images gets the largest margin.

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from ncm_lib import InputError
+from ncm_lib.metrics.cosine import CosineLinear
 from ncm_lib.training.classifier_config import ClassifierTraining
 from ncm_lib.training.learning_rate import learning_rate
-from ncm_lib.training.losses import class_balanced_weights, ldam_margins, soft_cross_entropy
+from ncm_lib.training.losses import LDAM_SCALE, class_balanced_weights, ldam_margins, soft_cross_entropy
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0]])
 SOFT = torch.tensor([[0.7, 0.3, 0.0], [0.2, 0.3, 0.5]])
@@ -33,6 +34,21 @@ def test_a_margin_is_taken_from_the_labelled_class_alone():
     found = soft_cross_entropy(LOGITS, F.one_hot(torch.tensor([0, 2]), 3).float(), margins=margins)
     lowered = LOGITS - torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, 0.1]])
     assert torch.allclose(found, F.cross_entropy(lowered, torch.tensor([0, 2]), reduction="none"))
+
+
+def test_ldam_is_the_published_loss_of_scaled_cosines():
+    # s * (cos - the labelled class's margin) into the cross entropy, as the authors' code has it
+    generator = torch.Generator().manual_seed(0)
+    features, weights = torch.randn(5, 7, generator=generator), torch.randn(3, 7, generator=generator)
+    labels, margins = torch.tensor([0, 1, 2, 1, 0]), torch.tensor([0.5, 0.3, 0.1])
+    cosines = F.cosine_similarity(features[:, None], weights[None], dim=2)
+    hard = F.one_hot(labels, 3).float()
+    expected = F.cross_entropy(30 * (cosines - hard * margins), labels, reduction="none")
+    layer = CosineLinear(7, 3, scale=LDAM_SCALE)
+    with torch.no_grad():
+        layer.weight.copy_(weights)
+    found = soft_cross_entropy(layer(features), hard, margins=LDAM_SCALE * margins)
+    assert torch.allclose(found, expected, rtol=1e-5)
 
 
 def test_class_balanced_weights_follow_the_effective_number():
@@ -72,9 +88,9 @@ def test_the_protocols_are_the_papers():
     ("protocol", "fields", "text"),
     [
         ("noisecutmixx", {}, "There is no protocol 'noisecutmixx'; there are noisecutmix, diff-ii."),
-        ("diff-ii", {"epochs": 0}, "epochs is 0: "),
+        ("diff-ii", {"epochs": 0}, "epochs is 0; it takes 1 or more."),
         ("diff-ii", {"resize": 100, "resolution": 200}, "cannot be larger than the shorter side"),
-        ("noisecutmix", {"optimiser": "sgd"}, "optimiser is 'sgd': Extra inputs"),
+        ("noisecutmix", {"optimiser": "sgd"}, "there is no option 'optimiser'; did you mean 'optimizer'"),
     ],
 )
 def test_what_is_not_legal_is_one_message(protocol, fields, text):
