@@ -18,7 +18,7 @@ from .conditioning import Conditioning, stack
 from .denoise import EarlyConditions, denoise, early_steps
 from .load import Model
 from .prompt_cache import PromptCache
-from .schedulers import fresh, make_scheduler, resolve_name, resolve_spacing
+from .schedulers import LCM_STEPS, fresh, make_scheduler, resolve_name, resolve_spacing
 from .settings import RenderSettings, ResolvedSettings
 from .source_latents import source_latents
 from .starts import Inversion, RealImage, check_image_starts, start_latents, start_step
@@ -192,6 +192,11 @@ def resolve_settings(
             "guidance_interval leaves out rows of an unconditional branch, and this model has none: leave it out."
         )
     scheduler = resolve_name(settings.scheduler, default_scheduler, family.scheduler)
+    if scheduler == "lcm" and settings.num_inference_steps > LCM_STEPS:
+        raise InputError(
+            f"num_inference_steps is {settings.num_inference_steps}; lcm makes at most {LCM_STEPS}, and is meant for 4 "
+            "to 8 of weights that were distilled for it."
+        )
     return ResolvedSettings(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=guidance,

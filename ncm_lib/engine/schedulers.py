@@ -22,7 +22,11 @@ _ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {"set_alpha_to_one": False, "clip_sample": False}),
     "euler": ("EulerDiscreteScheduler", {}),
     "euler-ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    # for weights that were distilled to few steps, such as an LCM-LoRA
+    "lcm": ("LCMScheduler", {"clip_sample": False}),
 }
+LCM_STEPS = 50
+"""Steps of the grid that LCM picks its own from (diffusers: original_inference_steps)."""
 # the same for flow models, whose noise level is sigma alone
 _FLOW_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("FlowMatchEulerDiscreteScheduler", {}),
@@ -60,9 +64,9 @@ def make_scheduler(own: Scheduler, name: str, *, spacing: str = "auto", final_si
 
     Args:
         own: the model's own scheduler; its betas and prediction type, or its shift of sigmas, are kept.
-        name: an alias (dpmsolver++, sde-dpmsolver++, ddim, euler, euler-ancestral; for flow models euler and
+        name: an alias (dpmsolver++, sde-dpmsolver++, ddim, euler, euler-ancestral, lcm; for flow models euler and
             dpmsolver++) or a diffusers class name.
-        spacing: auto, linspace, leading or trailing; flow models have linspace only.
+        spacing: auto, linspace, leading or trailing; flow models and lcm have steps of their own.
         final_sigma: "zero" or "sigma_min", for the schedulers that know the option.
 
     Raises:
@@ -72,18 +76,18 @@ def make_scheduler(own: Scheduler, name: str, *, spacing: str = "auto", final_si
     class_name, extra = aliases.get(name, (name, {}))
     # diffusers names the classes that share a model's noise schedule, and none for flow models
     fitting = {kind.__name__: kind for kind in own.compatibles} | {type(own).__name__: type(own)}
-    if is_flow(own):
-        fitting |= {kind: getattr(diffusers, kind) for kind, options in aliases.values() if options and name in aliases}
+    if name in aliases:
+        fitting[class_name] = getattr(diffusers, class_name)
     if class_name not in fitting:
         exists = isinstance(getattr(diffusers, class_name, None), type)
         what = f"does not fit this model's noise schedule ({type(own).__name__})" if exists else "is not known"
         raise InputError(
             f"The scheduler {name!r} {what}; legal: {', '.join(aliases)}, or a class: {', '.join(sorted(fitting))}."
         )
-    if is_flow(own) and (spacing, final_sigma) not in (("auto", "zero"), ("linspace", "zero")):
+    if (is_flow(own) or name == "lcm") and (spacing, final_sigma) not in (("auto", "zero"), ("linspace", "zero")):
         raise InputError(
-            f"timestep_spacing is {spacing!r} and final_sigma is {final_sigma!r}; a flow model has its own steps, "
-            "which end at zero: leave both out."
+            f"timestep_spacing is {spacing!r} and final_sigma is {final_sigma!r}; "
+            f"{'lcm' if name == 'lcm' else 'a flow model'} has its own steps, which end at zero: leave both out."
         )
     resolved = resolve_spacing(name, spacing)
     config = {key: value for key, value in own.config.items() if not key.startswith("_")}

@@ -29,8 +29,8 @@ class RenderSettings(BaseModel):
     """Approximate, for less time: the part of the steps that is guided, from start to stop; outside of it no row of
     the negative prompt is computed. 0.2 0.8 leaves out the first and the last fifth."""
     scheduler: str = "auto"
-    """dpmsolver++, ddim, euler, euler-ancestral, sde-dpmsolver++, or any diffusers scheduler class. auto: the method's
-    own (dpmsolver++ for NoiseCutMix, ddim for Diff-II)."""
+    """dpmsolver++, ddim, euler, euler-ancestral, sde-dpmsolver++, lcm (for weights distilled to 4 to 8 steps), or any
+    diffusers scheduler class. auto: the method's own (dpmsolver++ for NoiseCutMix, ddim for Diff-II)."""
     timestep_spacing: Spacing = "auto"
     """Where the steps lie. auto: trailing for ddim, else linspace (999, 959, ..., 40 for 25 steps)."""
     final_sigma: Literal["zero", "sigma_min"] = "zero"
