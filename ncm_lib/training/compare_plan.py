@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..engine.settings import RenderSettings
 from ..errors import InputError
 from ..methods import Method
+from ..plan.prompts import DEFAULT_TEMPLATE
 from .classifier_config import ClassifierTraining
 from .concepts_config import ConceptTraining
+from .plain_words import plain_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,10 +60,25 @@ class Generator(_Part):
     """Samples per model call."""
 
 
+class RowFilter(_Part):
+    """``filter`` of a row: what ``ncm filter`` is told. Marks alone; other rows still see all images."""
+
+    by: Literal["classifier", "clip"] = "classifier"
+    """classifier: how sure it is of the label. clip: similarity of image and prompt."""
+    model: str
+    """Folder of what scores: of a classifier with the plan's classes, or of a CLIP model."""
+    keep: float = Field(default=0.9, gt=0, le=1)
+    """Share of the images to keep, those with the highest scores."""
+    per_class: bool = False
+    """Take the share of each class."""
+    prompt: str = DEFAULT_TEMPLATE
+    """For clip: the template, with {class} and {metaclass}."""
+
+
 class Row(_Part):
     """An entry of ``rows``: one line of the report's tables."""
 
-    name: str = Field(pattern=r"^[^/\s][^/\n]*$")
+    name: str
     method: str | None = None
     """What generates (noisecutmix, sd-random, diff-ii, diff-mix...). Without it: real images alone."""
     generator: str | None = None
@@ -75,6 +93,15 @@ class Row(_Part):
     """Take the place of [classifier], such as pixel = "cutmix"."""
     train: str | None = None
     """Other real images in place of the few shots, all of them: such as those that the generator has seen."""
+    filter: RowFilter | None = None
+    """Leave out the synthetic images that fit their labels worst."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[^/\s][^/\n]*", name):
+            raise ValueError(f"a row is called {name!r}; take a name without a slash, since cells are ROW/SHOTS/SEED")
+        return name
 
 
 class At(_Part):
@@ -127,8 +154,13 @@ class ComparePlan(_Part):
     def _check(self, row: Row) -> None:
         """All options of a row are tried before anything runs."""
         for shots in self.shots:
-            self.classifier_of(row, shots, 0)
+            try:
+                self.classifier_of(row, shots, 0)
+            except InputError as error:
+                raise ValueError(f"classifier of row {row.name!r}: {error}") from error
         if row.method is None:
+            if row.filter is not None:
+                raise ValueError(f"row {row.name!r} has a filter and no method: there is nothing that it could filter")
             return
         kind, generator = method_of(row.method), self.generator_of(row)
         if unknown := sorted(row.options.keys() - kind.model_fields.keys()):
@@ -197,9 +229,7 @@ def load_plan(path: str | Path) -> ComparePlan:
     try:
         plan = ComparePlan.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, text = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
-        raise InputError(f"{file}: {place}: {text}." if place else f"{file}: {text}.") from error
+        raise InputError(f"{file}: {plain_words(error, ComparePlan, content)}.".replace("?.", "?")) from error
     return _placed(plan, file.absolute().parent)
 
 
@@ -214,13 +244,17 @@ def _placed(plan: ComparePlan, folder: Path) -> ComparePlan:
         name: one.model_copy(update={"model": one.model if one.model == "demo" else place(one.model)})
         for name, one in plan.generators.items()
     }
-    rows = tuple(row if row.train is None else row.model_copy(update={"train": place(row.train)}) for row in plan.rows)
-    return plan.model_copy(update={"data": data, "generators": generators, "rows": rows})
+    rows: list[Row] = []
+    for row in plan.rows:
+        update: dict[str, Any] = {} if row.train is None else {"train": place(row.train)}
+        if row.filter is not None:
+            update["filter"] = row.filter.model_copy(update={"model": place(row.filter.model)})
+        rows.append(row.model_copy(update=update))
+    return plan.model_copy(update={"data": data, "generators": generators, "rows": tuple(rows)})
 
 
 def _checked(kind: type[BaseModel], fields: dict[str, Any], what: str) -> None:
     try:
         kind(**fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{what}: {'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
+        raise ValueError(f"{what}: {plain_words(error, kind, fields)}") from error

@@ -77,6 +77,18 @@ def write_report(root: Path, plan: ComparePlan, results: list[dict[str, Any]]) -
     folder = root / "report"
     folder.mkdir(exist_ok=True)
     text, page = [_INTRO.format(seeds=len(plan.seeds), baseline=plan.baseline)], [f"<p>{html.escape(_plain(plan))}</p>"]
+    if over := _over_shots(plan, results):
+        name = "accuracy-over-shots.svg"
+        drawing = draw_curves(
+            over,
+            "real images per class",
+            "test accuracy, mean over seeds; whiskers: standard deviation",
+            ticks=list(map(str, plan.shots)),
+            close=True,
+        )
+        replace_bytes(folder / name, drawing.encode("utf-8"))
+        text.append(f"![Test accuracy over real images per class](report/{name})")
+        page.append(drawing)
     for shots in map(str, plan.shots):
         title = "All real images" if shots == "all" else f"{shots} real images per class"
         rows = [_cells(line) for line in table(plan, results, shots)]
@@ -201,6 +213,25 @@ def _curves(root: Path, plan: ComparePlan, results: list[dict[str, Any]], shots:
             length = min(map(len, runs))
             curves.append(Curve(name=row.name, values=tuple(np.mean([run[:length] for run in runs], axis=0).tolist())))
     return curves
+
+
+def _over_shots(plan: ComparePlan, results: list[dict[str, Any]]) -> list[Curve]:
+    """Mean test accuracy by number of shots, of the rows that have any; none where the plan has one number alone."""
+    if len(plan.shots) < 2:
+        return []
+    by_row: dict[str, list[tuple[float, ...]]] = {row.name: [] for row in plan.rows}
+    for shots in map(str, plan.shots):
+        for line in table(plan, results, shots):
+            by_row[line.row].append(line.values)
+    return [
+        Curve(
+            name=name,
+            values=tuple(float(np.mean(one)) if one else math.nan for one in values),
+            spread=tuple(float(np.std(one, ddof=1)) if len(one) > 1 else math.nan for one in values),
+        )
+        for name, values in by_row.items()
+        if any(values)
+    ]
 
 
 def _grids(root: Path, plan: ComparePlan, results: list[dict[str, Any]], shots: str) -> list[tuple[str, bytes]]:

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from ..engine.load import model_fingerprint
 from ..errors import InputError
+from ..methods import Method
 from ..metrics.classifier import classifier_fingerprint
 from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from .classifier_config import FREE
-from .compare_plan import ALL, ComparePlan, Generator, Row, method_of
+from .compare_filter import filter_identity, scorer_of
+from .compare_plan import ALL, ComparePlan, Generator, Row, RowFilter, method_of
+from .plain_words import plain_words
 
 Kind = Literal["concepts", "invert", "generate", "classifier"]
 _VERSION = "ncm-compare-1"
@@ -108,6 +113,7 @@ class _Builder:
         self.test = load_source(plan.data.test, classes=self.train.classes)
         self._others: dict[str, SourceListing] = {}
         self._fingerprints: dict[str, str] = {}
+        self._filters: dict[RowFilter, dict[str, Any]] = {}
 
     def cell(self, row: Row, shots: int | Literal["all"], seed: int) -> None:
         """Add a cell and its tasks."""
@@ -116,14 +122,21 @@ class _Builder:
         config = self.plan.classifier_of(row, shots, seed)
         start = classifier_fingerprint(config.model) if Path(config.model).is_dir() else config.model
         options = config.model_dump(mode="json", exclude={*FREE, "model"})
-        task = Task(
-            kind="classifier",
-            identity={"train": images.hash(), "test": self.test.hash(), "start": start, "config": options}
-            | self._machine(),
-            settings={"source": source, "test": self.plan.data.test, "config": config.model_dump(mode="json")},
-            needs=synthetic,
-        )
+        identity = {"train": images.hash(), "test": self.test.hash(), "start": start, "config": options}
+        settings = {"source": source, "test": self.plan.data.test, "config": config.model_dump(mode="json")}
+        if row.filter is not None:
+            marks = self._marks(row.filter)
+            identity["filter"] = marks
+            settings["filter"] = {"identity": marks, "row": row.filter.model_dump(mode="json")}
+        task = Task(kind="classifier", identity=identity | self._machine(), settings=settings, needs=synthetic)
         self.graph.cells.append(Cell(row=row.name, shots=shots, seed=seed, key=self.graph.add(task)))
+
+    def _marks(self, row_filter: RowFilter) -> dict[str, Any]:
+        """What the marks of a filter depend on; its model is loaded, so that a missing one is found now."""
+        if row_filter not in self._filters:
+            found = scorer_of(row_filter, self.plan.device).fingerprint
+            self._filters[row_filter] = filter_identity(row_filter, found)
+        return self._filters[row_filter]
 
     def _machine(self) -> dict[str, Any]:
         return {"threads": self.plan.threads, "device": self.plan.device}
@@ -154,6 +167,7 @@ class _Builder:
         )
         if counts is not None and not any(counts):
             raise InputError(f"Row {row.name!r} has no real images to make others beside.")
+        self._try_options(kind, row, images)
         common = {"method": row.method, "options": row.options, "render": render, "count": count, "seed": seed}
         common |= {"class_counts": counts, "meta_class": self.plan.data.meta_class, "batch_size": generator.batch_size}
         task = Task(
@@ -166,6 +180,15 @@ class _Builder:
             needs=tuple(needs),
         )
         return self.graph.add(task)
+
+    def _try_options(self, kind: type[Method], row: Row, images: SourceListing) -> None:
+        """InputError where a row's options are not legal with these images."""
+        fields: dict[str, Any] = {"classes": images.classes, **row.options}
+        fields |= {name: images.listing for name in ("images", "pool") if name in kind.model_fields}
+        try:
+            kind.model_validate(fields)
+        except ValidationError as error:
+            raise InputError(f"options of row {row.name!r}: {plain_words(error, kind, fields)}.") from error
 
     def _concepts(self, generator: Generator, images: SourceListing, source: dict[str, Any], seed: int) -> str:
         config = self.plan.concepts_of(generator, seed)

@@ -26,6 +26,7 @@ from ..store.disk import replace_bytes
 from ..version import __version__
 from .classifier import train_classifier
 from .classifier_config import ClassifierTraining
+from .compare_filter import mark
 from .compare_plan import method_of
 from .compare_tasks import Task
 from .concepts import train_concepts
@@ -151,6 +152,9 @@ def _classifier(settings: dict[str, Any], out: Path, needs: list[Path], device: 
     images = _images(settings["source"])
     test = _source(settings["test"], settings["source"]["train"])
     config = ClassifierTraining(**settings["config"])
+    if "filter" in settings:
+        marked = mark(str(needs[0]), settings["filter"]["row"], settings["filter"]["identity"], device)
+        config = config.model_copy(update={"filter": marked.name})
     done = train_classifier(images, out=out, synthetic=needs, test=test, config=config, device=device)
     return {"test": done.test, "validation": done.validation, "images": done.images, "notes": list(done.notes)}
 

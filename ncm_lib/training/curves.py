@@ -1,8 +1,9 @@
-"""Lines over epochs as an SVG drawing."""
+"""Lines over epochs or shots as an SVG drawing."""
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,19 +15,25 @@ COLOURS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Values in [0, 1], one per epoch."""
+    """Values in [0, 1] at the places 0, 1, 2... of the horizontal axis; NaN where there is none."""
 
     name: str
     values: tuple[float, ...]
+    spread: tuple[float, ...] = ()
+    """How far each value's whiskers reach up and down; none where it is NaN or not given."""
 
 
-def draw_curves(curves: Sequence[Curve], across: str, up: str) -> str:
+def draw_curves(
+    curves: Sequence[Curve], across: str, up: str, *, ticks: Sequence[str] | None = None, close: bool = False
+) -> str:
     """Draw curves with axes and a legend.
 
     Args:
-        curves: at least one.
+        curves: at least one, with at least one value.
         across: what the horizontal axis is.
         up: what the vertical axis is.
+        ticks: what stands at each place. Without them: the numbers of the first, the middle and the last place.
+        close: the vertical axis ends near the curves, at tenths. Without it: it goes from 0 to 1.
 
     Example:
         >>> draw_curves([Curve(name="cutmix", values=(0.5, 0.75))], "epoch", "accuracy")[:4]
@@ -35,27 +42,54 @@ def draw_curves(curves: Sequence[Curve], across: str, up: str) -> str:
     width, height, left, top = 640, 300, 48, 30
     longest = max(len(curve.values) for curve in curves)
     below = height + top
+    low, high = _span(curves) if close else (0, 10)
+
+    def at(place: int, value: float | int) -> tuple[float, float]:
+        shift = 0.5 / longest if ticks is not None else 0  # names stand in the middle of their share
+        share = place / longest + shift if ticks is not None else place / max(longest - 1, 1)
+        return left + width * share, below - (10 * value - low) / (high - low) * height
+
     size = f'viewBox="0 0 {width + left + 220} {below + 40}" font-family="sans-serif" font-size="13" fill="#24292f"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
         f'<text x="{left}" y="{top - 12}">{html.escape(up)}</text>',
         f'<text x="{left + width / 2}" y="{below + 34}" text-anchor="middle">{html.escape(across)}</text>',
     ]
-    for tick in range(0, 101, 20):
-        y = below - tick / 100 * height
+    for tenth in range(low, high + 1, 2 if high - low > 5 else 1):
+        y = at(0, tenth / 10)[1]
         parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y:g}" y2="{y:g}" stroke="#d0d7de"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{tick} %</text>')
-    for epoch in sorted({0, longest // 2, longest - 1}):
-        x = left + width * epoch / max(longest - 1, 1)
-        parts.append(f'<text x="{x:g}" y="{below + 16}" text-anchor="middle">{epoch}</text>')
-    for place, curve in enumerate(curves):
-        colour = COLOURS[place % len(COLOURS)]
-        points = " ".join(
-            f"{left + width * epoch / max(longest - 1, 1):.1f},{below - value * height:.1f}"
-            for epoch, value in enumerate(curve.values)
-        )
+        parts.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{10 * tenth} %</text>')
+    names = dict(enumerate(ticks)) if ticks is not None else {n: str(n) for n in (0, longest // 2, longest - 1)}
+    for place, name in names.items():
+        parts.append(f'<text x="{at(place, 0)[0]:g}" y="{below + 16}" text-anchor="middle">{html.escape(name)}</text>')
+    for number, curve in enumerate(curves):
+        colour = COLOURS[number % len(COLOURS)]
+        found = [(place, value) for place, value in enumerate(curve.values) if math.isfinite(value)]
+        points = " ".join("{:.1f},{:.1f}".format(*at(place, value)) for place, value in found)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        y = top + 18 * place
+        for place, value in found if ticks is not None else ():
+            x, y = at(place, value)
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
+            spread = curve.spread[place] if curve.spread else math.nan
+            if math.isfinite(spread):
+                # beside each other, so that the whiskers of several curves can be told apart
+                x += 2.5 * (number - (len(curves) - 1) / 2)
+                ends = (
+                    f'x1="{x:.1f}" x2="{x:.1f}" y1="{at(0, value - spread)[1]:.1f}" y2="{at(0, value + spread)[1]:.1f}"'
+                )
+                parts.append(f'<line {ends} stroke="{colour}" stroke-opacity="0.6"/>')
+        y = top + 18 * number
         parts.append(f'<rect x="{left + width + 14}" y="{y}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{left + width + 32}" y="{y + 11}">{html.escape(curve.name)}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def _span(curves: Sequence[Curve]) -> tuple[int, int]:
+    """Tenths below and above all values and whiskers."""
+    ends: list[float] = []
+    for curve in curves:
+        for place, value in enumerate(curve.values):
+            spread = curve.spread[place] if curve.spread and math.isfinite(curve.spread[place]) else 0.0
+            ends += [value - spread, value + spread] if math.isfinite(value) else []
+    low, high = max(math.floor(10 * min(ends)), 0), min(math.ceil(10 * max(ends)), 10)
+    return (low, high) if high > low else (low - 1, high) if low else (low, high + 1)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification
 
-from ncm_lib import InputError
+from ncm_lib import InputError, SyntheticDataset
+from ncm_lib.metrics.filter import filter_dataset
+from ncm_lib.metrics.label_probability import LabelProbability
+from ncm_lib.store.filters import Filter
 from ncm_lib.training import compare_work
 from ncm_lib.training.compare import compare
 from ncm_lib.training.compare_plan import load_plan
@@ -143,6 +149,71 @@ def test_a_number_of_shots_has_its_own_multiplier_and_epochs_unless_the_row_says
     }  # fmt: skip
 
 
+@pytest.fixture
+def judge(tmp_path) -> Path:
+    """A classifier of the plan's classes, in another order, with random weights."""
+    config = ViTConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=8,
+        id2label={0: "sneaker", 1: "bag"},
+    )  # fmt: skip
+    folder = tmp_path / "judge"
+    torch.manual_seed(1)
+    ViTForImageClassification(config).save_pretrained(folder)
+    pixels = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+    return folder
+
+
+def test_a_filtered_row_trains_without_what_ncm_filter_would_drop_and_shares_its_images(plan, judge, tmp_path):
+    filtered = f"""
+        [[rows]]
+        name = "noisecutmix, filtered"
+        method = "noisecutmix"
+        options = {{ alpha = 2.0 }}
+        filter = {{ model = "{judge}", keep = 0.5 }}
+    """
+    done = compare(plan("noisecutmix", seeds="0", extra=filtered), out=tmp_path / "out")
+    by_row = {line["row"]: line for line in done.results}
+    assert {row: line["synthetic_images"] for row, line in by_row.items()} == {
+        "original": 0, "noisecutmix": 4, "noisecutmix, filtered": 2,
+    }  # fmt: skip
+    (made,) = by_row["noisecutmix"]["synthetic"]
+    assert by_row["noisecutmix, filtered"]["synthetic"] == [made]
+    # the same marks as the command's, and all images are still there
+    images = tmp_path / "out" / made / "out"
+    (marks,) = (images / "filters").iterdir()
+    copy = tmp_path / "copy"
+    shutil.copytree(images, copy, ignore=shutil.ignore_patterns("filters"))
+    filter_dataset(copy, LabelProbability(judge, device="cpu"), keep=0.5)
+    assert Filter.read(images, marks.stem).kept.tolist() == Filter.read(copy, "classifier").kept.tolist()
+    assert len(SyntheticDataset(images)) == 4
+
+
+def test_a_filter_changes_no_row_but_its_own_and_is_known_by_its_content(plan, judge):
+    def keys(model: Path, keep: float) -> dict[str, str]:
+        row = f'\n[[rows]]\nname = "f"\nmethod = "noisecutmix"\nfilter = {{ model = "{model}", keep = {keep} }}\n'
+        return {cell.row: cell.key for cell in task_graph(load_plan(plan(seeds="0", extra=row))).cells}
+
+    first, renamed = keys(judge, 0.5), judge.with_name("renamed")
+    shutil.copytree(judge, renamed)
+    assert keys(renamed, 0.5) == first
+    other = keys(judge, 0.6)
+    assert {row for row in first if first[row] != other[row]} == {"f"}
+
+
+def test_the_report_draws_the_accuracy_over_the_shots(plan, tmp_path):
+    compare(plan("mixup", shots='1, "all"', seeds="0"), out=tmp_path / "out", only=["original/*"])
+    drawing = (tmp_path / "out" / "report" / "accuracy-over-shots.svg").read_text()
+    assert drawing in (tmp_path / "out" / "report.html").read_text()
+    assert "](report/accuracy-over-shots.svg)" in (tmp_path / "out" / "report.md").read_text()
+    assert ">all</text>" in drawing
+    assert "original" in drawing
+    # a row without a number has no curve
+    assert "mixup" not in drawing
+    compare(plan("mixup", shots="1", seeds="0"), out=tmp_path / "one", only=["original/*"])
+    assert not (tmp_path / "one" / "report" / "accuracy-over-shots.svg").exists()
+
+
 def test_failed_cells_are_shown_as_failed_and_tried_again(plan, tmp_path, monkeypatch):
     broken = compare_work._WORK["generate"]
 
@@ -215,15 +286,44 @@ def test_jobs_in_processes_find_the_same_numbers_even_when_one_is_killed(plan, t
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (("seeds = [0, 1]", "seeds = []"), "seeds: "),
+        (("seeds = [0, 1]", "seeds = []"), r"plan.toml: seeds is \[\]; it takes a list with an entry or more.$"),
         (("seeds = [0, 1]", "seeds = [0, 0]"), "seeds has an entry twice"),
+        (("seeds = [0, 1]", "sees = [0, 1]"), "plan.toml: seeds is missing.$"),
+        (("seeds = [0, 1]", "seeds = [0, 1]\nthread = 1"), r"there is no option 'thread'; did you mean 'threads'\?$"),
+        (("shots = [2]", 'shots = ["al"]'), "shots.0 is 'al'; it takes a whole number or 'all'.$"),
         (('baseline = "original"', 'baseline = "orig"'), "the baseline is 'orig', which is no row; there are original"),
-        (("epochs = 2", "epoch = 2"), "epoch is 2: Extra inputs"),
-        (("render = { num_inference_steps", "render = { steps"), "render of row 'noisecutmix': steps is 2"),
+        (
+            ("epochs = 2", "epoch = 2"),
+            r"plan.toml: classifier of row 'original': there is no option 'epoch'; did you mean 'epochs'\?$",
+        ),
+        (("epochs = 2", "epochs = 0"), "classifier of row 'original': epochs is 0; it takes 1 or more.$"),
+        (
+            ("render = { num_inference_steps", "render = { steps"),
+            "render of row 'noisecutmix': there is no option 'ste",
+        ),
         (('method = "noisecutmix"', 'method = "noisecutmax"'), "There is no method 'noisecutmax'; there are da-fusion"),
         (("alpha = 2.0", "alfa = 2.0"), r"gives noisecutmix the options \['alfa'\]; it has \['alpha'"),
-        (('name = "noisecutmix"', 'name = "a/b"'), "name"),
-        (("[generators.tiny]", "[generator.tiny]"), "generator"),
+        (("alpha = 2.0", "alpha = -1"), "options of row 'noisecutmix': alpha is -1; it takes a number above 0.$"),
+        (("alpha = 2.0", 'class_a = "hat"'), "options of row 'noisecutmix': .*'hat'"),
+        (('name = "noisecutmix"', 'name = "a/b"'), "a row is called 'a/b'; take a name without a slash"),
+        (("[generators.tiny]", "[generator.tiny]"), "there is no option 'generator'; did you mean 'generators'"),
+        (
+            ("[generators.tiny]", "[generators.tiny]\nmode = 1"),
+            r"generators.tiny: there is no option 'mode'; did you me",
+        ),
+        (
+            ('model = "resnet-32px"', 'protocol = "mine"'),
+            "There is no protocol 'mine'; there are noisecutmix, diff-ii.$",
+        ),
+        (
+            ('name = "original"', 'name = "original"\nfilter = { model = "x" }'),
+            "a filter and no method: there is nothin",
+        ),
+        (('method = "nois', 'filter = { model = "x" }\nmethod = "nois'), "There is no .*classifier.* 'x'"),
+        (
+            ('method = "nois', 'filter = { keep = 2, model = "x" }\nmethod = "nois'),
+            "rows.1.filter.keep is 2; it takes 1 or",
+        ),
         (("render = {", "at.3 = { multiplier = 2 }\nrender = {"), "at has 3, and the shots are 2"),
         (("shots = [2]", "shots = [2"), "cannot be read as a plan"),
         (("shots = [2]", "shots = [9]"), "Classes with fewer images than were asked for"),
