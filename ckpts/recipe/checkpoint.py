@@ -1,5 +1,6 @@
 """Atomic training checkpoints: a killed run continues at the last saved step."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ class Checkpoint:
         """Restore all parts; the step to continue from (0 without a file)."""
         if not self.file.is_file():
             return 0
-        saved = torch.load(self.file, weights_only=True)
+        saved = torch.load(self.file, weights_only=True, map_location="cpu")
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         return saved["step"]
@@ -28,3 +29,18 @@ class Checkpoint:
         temporary = self.file.with_suffix(".tmp")
         torch.save({"step": step} | {name: part.state_dict() for name, part in self.parts.items()}, temporary)
         temporary.replace(self.file)
+
+
+def same_work(work: Path, settings: dict[str, Any]) -> None:
+    """Note what ``work`` is for, or refuse it when it is for something else: its checkpoints would not fit."""
+    file = work / "settings.json"
+    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    if file.is_file() and file.read_text() != text:
+        was = json.loads(file.read_text())
+        changed = sorted(key for key in was.keys() | settings.keys() if was.get(key) != json.loads(text).get(key))
+        raise SystemExit(
+            f"{work} belongs to a training with other settings ({', '.join(changed)}). Name another folder with "
+            "--work, or delete this one"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)

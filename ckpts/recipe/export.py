@@ -8,11 +8,15 @@ from denoiser import Denoiser
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-# Measured by tests/bench/demo_model.py: the lowest whole number at which 97 % of the images are recognised.
-GUIDANCE_SCALE = 3.0
 
-
-def write(out: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: CLIPTokenizer, classes: tuple[str, ...]) -> None:
+def write(
+    out: Path,
+    vae: AutoencoderKL,
+    model: Denoiser,
+    tokenizer: CLIPTokenizer,
+    classes: tuple[str, ...],
+    guidance_scale: float,
+) -> None:
     """Write the pipeline to ``out``, with its class list and defaults."""
     scheduler = DPMSolverMultistepScheduler(
         beta_schedule="scaled_linear",
@@ -33,5 +37,5 @@ def write(out: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: CLIPTokeniz
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
-    (out / "ncm.json").write_text(json.dumps({"guidance_scale": GUIDANCE_SCALE}) + "\n")
+    (out / "ncm.json").write_text(json.dumps({"guidance_scale": guidance_scale}) + "\n")
     (out / "classes.json").write_text(json.dumps({"classes": list(classes), "meta_class": ""}, indent=2) + "\n")

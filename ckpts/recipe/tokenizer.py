@@ -23,7 +23,7 @@ def build(prompts: Iterable[str], folder: Path) -> CLIPTokenizer:
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     bpe.train_from_iterator(
-        sorted({word for prompt in prompts for word in prompt.replace("-", " - ").split()}), trainer
+        sorted({word for prompt in prompts for word in prompt.lower().replace("-", " - ").split()}), trainer
     )
     merges = json.loads(bpe.to_str())["model"]["merges"]
     # CLIP's own order: bytes, bytes that end a word, merges, then the two specials.

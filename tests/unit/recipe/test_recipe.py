@@ -1,7 +1,9 @@
-"""The scripts that train the demo model, on a handful of random images and for a few steps."""
+"""The scripts that train the demo models, on a handful of random images and for a few steps."""
 
 import importlib
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,10 @@ from ncm_lib import load_model
 from ncm_lib.engine.load import demo_folder
 
 RECIPE = Path(__file__).parents[3] / "ckpts" / "recipe"
-MODULES = ("autoencoder", "checkpoint", "data", "denoiser", "export", "tokenizer")
+MODULES = (
+    "autoencoder", "checkpoint", "data", "denoiser", "export", "perceptual", "photographs", "stages", "tokenizer",
+    "train", "train_photographs",
+)  # fmt: skip
 CLASSES = ("coat", "bag")
 
 
@@ -21,16 +26,22 @@ CLASSES = ("coat", "bag")
 def recipe(monkeypatch):
     monkeypatch.syspath_prepend(str(RECIPE))
     modules = SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    monkeypatch.setattr(modules.autoencoder, "STEPS", 3)
-    monkeypatch.setattr(modules.autoencoder, "BATCH", 4)
-    monkeypatch.setattr(modules.denoiser, "STEPS", 4)
-    monkeypatch.setattr(modules.denoiser, "BATCH", 4)
     yield modules
     for name in MODULES:
         del sys.modules[name]
 
 
-def train(recipe, work, *, stops):
+def quick(recipe, **denoiser):
+    """The gray model's recipe with next to no steps."""
+    full = recipe.train.RECIPE
+    return replace(
+        full,
+        autoencoder=replace(full.autoencoder, steps=3, batch=4),
+        denoiser=replace(full.denoiser, **({"steps": 4, "batch": 4} | denoiser)),
+    )
+
+
+def train(recipe, work, *, stops, **settings):
     """The denoiser's weights; with ``stops``, every call has time for one step only."""
     words = recipe.tokenizer.build([f"a photo of a {name}" for name in CLASSES], work / "tokenizer")
     pixels = torch.Generator().manual_seed(0)
@@ -39,25 +50,39 @@ def train(recipe, work, *, stops):
     calls, model = 0, None
     while model is None:
         seconds = 0 if stops and calls < 3 else 600
-        model = recipe.denoiser.train(mean, std, labels, CLASSES, words, work, seconds=seconds, compile_unet=False)
+        model = recipe.denoiser.train(
+            mean, std, 1.0, labels, CLASSES, words, quick(recipe, **settings).denoiser, work, seconds=seconds
+        )
         calls += 1
     return model, words, calls
 
 
-def test_a_training_that_stops_after_every_step_ends_with_the_same_weights(recipe, tmp_path):
-    whole, _, calls = train(recipe, tmp_path / "whole", stops=False)
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_training_that_stops_after_every_step_ends_with_the_same_weights(recipe, tmp_path, bfloat16):
+    whole, _, calls = train(recipe, tmp_path / "whole", stops=False, bfloat16=bfloat16)
     assert calls == 1
-    broken, _, calls = train(recipe, tmp_path / "broken", stops=True)
+    broken, _, calls = train(recipe, tmp_path / "broken", stops=True, bfloat16=bfloat16)
     assert calls == 4
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, broken.state_dict()[name]), name
 
 
+def test_the_learning_rate_rises_stays_and_falls_to_almost_nothing(recipe):
+    settings = quick(recipe, steps=100, warmup=10, decay=20, peak_lr=2.0).denoiser
+    rates = [recipe.denoiser.learning_rate(step, settings) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2)
+    assert set(rates[9:81]) == {2.0}
+    assert rates[99] == pytest.approx(0.1)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[80:] == sorted(rates[80:], reverse=True)
+
+
 def test_what_the_recipe_writes_loads_as_the_demo_model_does(recipe, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (4000, 32, 32), dtype=np.uint8)
-    vae = recipe.autoencoder.train(images[:8].repeat(250, axis=0), tmp_path, seconds=600)
-    model, words, _ = train(recipe, tmp_path, stops=False)
-    recipe.export.write(tmp_path / "model", vae, model, words, CLASSES)
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
+    call = partial(
+        recipe.stages.train, images, np.arange(20) % 2, CLASSES, work=tmp_path / "work", out=tmp_path / "model"
+    )
+    assert call(quick(recipe), seconds=600) == 0
     loaded = load_model(tmp_path / "model", device="cpu")
     shipped = load_model(demo_folder(), device="cpu")
     assert loaded.classes.names == CLASSES
@@ -66,6 +91,28 @@ def test_what_the_recipe_writes_loads_as_the_demo_model_does(recipe, tmp_path):
         ours, theirs = (getattr(model.family, part).state_dict() for model in (loaded, shipped))
         assert ours.keys() == theirs.keys()
     assert loaded.family.latent_cell == shipped.family.latent_cell == 2
+
+
+def test_a_training_goes_on_with_more_steps_and_in_no_folder_of_another(recipe, tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
+    call = partial(
+        recipe.stages.train, images, np.arange(20) % 2, CLASSES, work=tmp_path / "work", out=tmp_path / "model"
+    )
+    assert call(quick(recipe), seconds=0) == 3
+    assert "Time is up while training the autoencoder" in capsys.readouterr().out
+    assert not (tmp_path / "model").exists()
+    assert call(quick(recipe), seconds=600, unfinished=True) == 0
+    assert "denoiser after 0 steps" in capsys.readouterr().out
+    assert call(quick(recipe), seconds=600) == 0
+    assert call(quick(recipe, steps=6), seconds=600) == 0
+    assert "denoiser after 6 steps" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"other settings \(denoiser\)\. Name another folder with --work"):
+        call(quick(recipe, widths=(32, 32, 32)), seconds=600)
+    with pytest.raises(SystemExit, match=r"\(classes\)"):
+        recipe.stages.train(
+            images, np.arange(20) % 2, ("coat", "shoe"), quick(recipe), work=tmp_path / "work", out=tmp_path / "model",
+            seconds=600,
+        )  # fmt: skip
 
 
 def test_rows_that_are_not_784_numbers_are_dropped_and_the_last_1000_of_a_class_are_held_out(
