@@ -61,11 +61,6 @@ def table(plan: ComparePlan, results: list[dict[str, Any]], shots: str) -> list[
     return lines
 
 
-def markdown_table(plan: ComparePlan, results: list[dict[str, Any]], shots: str) -> str:
-    """The table at some number of shots, in Markdown."""
-    return _markdown(_HEADS, [_cells(line) for line in table(plan, results, shots)])
-
-
 def write_report(root: Path, plan: ComparePlan, results: list[dict[str, Any]]) -> None:
     """Write ``report.md`` with its pictures in ``report/``, and ``report.html``, which holds everything itself.
 
@@ -92,7 +87,7 @@ def write_report(root: Path, plan: ComparePlan, results: list[dict[str, Any]]) -
     for shots in map(str, plan.shots):
         title = "All real images" if shots == "all" else f"{shots} real images per class"
         rows = [_cells(line) for line in table(plan, results, shots)]
-        text.append(f"## {title}\n\n{markdown_table(plan, results, shots)}")
+        text.append(f"## {title}\n\n{_markdown(_HEADS, rows)}")
         page.append(f"<h2>{title}</h2>{_html(_HEADS, rows)}")
         curves = _curves(root, plan, results, shots)
         if curves:

@@ -31,10 +31,11 @@ from tqdm import tqdm
 
 from ncm_lib.training.compare import Comparison, compare
 from ncm_lib.training.compare_plan import ComparePlan, load_plan
-from ncm_lib.training.compare_report import markdown_table
+from ncm_lib.training.compare_report import Line, table
 
 PRIVILEGED_TEST = 500
 """Test images per class with all ten classes; with the five held-out ones there are twice as many, for the time."""
+SURE = 0.05
 HELD_OUT = ("pullover", "coat", "shirt", "sandal", "ankle boot")
 PARTS = {
     "privileged": "**(a) Privileged generator**, ten classes: the demo model, trained on 6,000 labelled images of each",
@@ -132,11 +133,32 @@ def shown(bar: Any) -> Any:
 
 
 def tables(plan: ComparePlan, done: Comparison) -> str:
-    """A table per number of shots."""
-    results: list[dict[str, Any]] = list(done.results)
-    return "\n\n".join(
-        f"{shots} real images per class:\n\n{markdown_table(plan, results, str(shots))}" for shots in plan.shots
-    )
+    """A line per row, with three columns per number of shots."""
+    heads, lines = ["row"], {row.name: [row.name] for row in plan.rows}
+    for shots in map(str, plan.shots):
+        heads += [f"{shots} shots: accuracy, %", f"difference from {plan.baseline}, 95 % interval", "p (Holm)"]
+        for line in table(plan, list(done.results), shots):
+            lines[line.row] += cells(line, len(plan.seeds))
+    written = [heads, ["---"] * len(heads), *lines.values()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in written)
+
+
+def cells(line: Line, seeds: int) -> list[str]:
+    """Mean and standard deviation, the paired difference with its interval, and p adjusted by Holm."""
+    values = 100 * np.array(line.values)
+    if len(values) < 2:
+        return ["failed" if line.failed else "not run", "", ""]
+    mean = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+    mean += f" ({len(values)} of {seeds} seeds)" if len(values) < seeds else ""
+    found = line.difference
+    if found is None or line.p_holm is None:
+        return [mean, "", ""]
+    text = f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return [
+        mean,
+        f"**{text}**" if line.p_holm < SURE else text,
+        f"{line.p_holm:.3f}" if line.p_holm >= 0.001 else "< 0.001",
+    ]
 
 
 def spent(done: Comparison) -> str:

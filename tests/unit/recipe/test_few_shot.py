@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ncm_lib.training.classifier_schedule import Schedule
+from ncm_lib.training.compare import Comparison
 from ncm_lib.training.compare_plan import load_plan
 
 BENCH = Path(__file__).parents[2] / "bench"
@@ -110,3 +111,26 @@ def test_tables_take_the_place_of_those_between_the_marks(few_shot, tmp_path):
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="lacks the marks"):
         few_shot.replace_between(page, "| new |")
+
+
+def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(few_shot):
+    plan = load_plan(BENCH / "few_shot_held_out.toml")
+    plan = plan.model_copy(update={"rows": plan.rows[:3], "seeds": (0, 1, 2)})
+    given = {
+        ("original", "10"): [0.5, 0.52, 0.51], ("CutMix", "10"): [0.6, 0.62, 0.61], ("MixUp", "10"): [0.5, 0.6, None],
+    }  # fmt: skip
+    results = [
+        {"row": row.name, "shots": shots, "seed": seed, "accuracy": accuracy}
+        | {"state": "failed" if accuracy is None else "done"}
+        for row in plan.rows
+        for shots in ("10", "50")
+        for seed, accuracy in enumerate(given.get((row.name, shots), [None] * 3))
+    ]
+    done = Comparison(path=BENCH, results=tuple(results), failed=4, left=0)
+    lines = few_shot.tables(plan, done).splitlines()
+    assert lines[2:] == [
+        "| original | 51.0 ± 1.0 |  |  | failed |  |  |",
+        "| CutMix | 61.0 ± 1.0 | **+10.0 (+10.0 to +10.0)** | < 0.001 | failed |  |  |",
+        "| MixUp | 55.0 ± 7.1 (2 of 3 seeds) | +4.0 (-46.8 to +54.8) | 0.500 | failed |  |  |",
+    ]
+    assert lines[0].count("|") == lines[1].count("|") == 8
