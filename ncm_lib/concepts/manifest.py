@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..plan.files import read_json
+from ..plan.plain_words import plain_words
 
 _LEGAL = "expected is the concepts.json that ncm writes; restore it, or convert the concepts again"
 _MODEL = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -60,12 +61,8 @@ class ConceptsFile(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            known = f" (known: {', '.join(cls.model_fields)})" if first["type"] == "extra_forbidden" else ""
-            raise InputError(
-                f"{path} is not of format ncm-concepts-1: {place}: {first['msg']}{known}; {_LEGAL}."
-            ) from error
+            words = plain_words(error, cls, content)
+            raise InputError(f"{path} is not of format ncm-concepts-1: {words.rstrip('?')}; {_LEGAL}.") from error
 
     def to_bytes(self) -> bytes:
         """As it is written."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from ..plan.files import parse_model
 from .add_ons import add_embeddings, add_lora
 from .families import Family
 from .families.registry import Kind
@@ -182,10 +183,12 @@ def _defaults(folder: Path, family: Family) -> ModelDefaults:
     own = ModelDefaults(guidance_scale=family.default_guidance)
     if not file.is_file():
         return own
-    try:
-        defaults = ModelDefaults.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        raise InputError(f"{file} is not a file of model defaults: {error}") from error
+    defaults = parse_model(
+        file.read_bytes(),
+        ModelDefaults,
+        what=f"{file} is not a file of model defaults",
+        remedy=f"It holds {', '.join(ModelDefaults.model_fields)}; mend it, or take it out of the folder.",
+    )
     return defaults if "guidance_scale" in defaults.model_fields_set else own
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from ..plan.plain_words import plain_words
 from ..plan.sample import PlanTable, Sample
 
 MethodT = TypeVar("MethodT", bound="Method")
@@ -47,12 +48,12 @@ class Method(BaseModel, ABC):
         """The config with these fields.
 
         Raises:
-            InputError: what pydantic would say in its own form, as one line.
+            InputError: one of them is unknown, or its value is not legal; in one line.
         """
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise InputError("; ".join(map(_plain, error.errors(include_url=False)))) from error
+            raise InputError(f"{plain_words(error, cls, fields)}.".replace("?.", "?")) from error
 
     def plan_one(self, index: int) -> Sample:
         """Sample ``index`` of the plan."""
@@ -77,11 +78,6 @@ class Method(BaseModel, ABC):
         }
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _plain(detail: Any) -> str:
-    field, text = ".".join(map(str, detail["loc"])), str(detail["msg"]).removeprefix("Value error, ")
-    return f"{field} is {detail['input']!r}: {text}" if field else text
 
 
 def check_range(start: int, stop: int) -> None:

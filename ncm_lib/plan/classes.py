@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import InputError
+from .files import read_json
 
 _LEGAL = (
     'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, '
@@ -91,10 +91,7 @@ class ClassList:
 
     @classmethod
     def _from_json(cls, file: Path) -> ClassList:
-        try:
-            content: Any = json.loads(file.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{file} is not readable as JSON ({error}); {_LEGAL}.") from error
+        content = read_json(file, _LEGAL)
         if not isinstance(content, dict):
             raise InputError(f"{file} holds a {type(content).__name__}, not an object; {_LEGAL}.")
         fields = cast("dict[str, Any]", content)

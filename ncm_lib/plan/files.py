@@ -6,9 +6,14 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError
+from .plain_words import plain_words
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def read_json(file: Path, legal: str) -> object:
@@ -22,6 +27,29 @@ def read_json(file: Path, legal: str) -> object:
         return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not readable as JSON ({error}); {legal}.") from error
+
+
+def parse_model(data: bytes, kind: type[ModelT], *, what: str, remedy: str) -> ModelT:
+    """The content of a JSON file that a program wrote, checked.
+
+    Args:
+        data: of the file.
+        kind: what it should be.
+        what: the message's beginning, such as "pool.json is no pool's head".
+        remedy: its end, a sentence.
+
+    Raises:
+        InputError: it is no JSON, an object in it has a key twice, or a field is missing, unknown or not legal.
+    """
+    content: Any = None
+    try:
+        content = json.loads(data, object_pairs_hook=_distinct)
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        words = plain_words(error, kind, content)
+    except (ValueError, RecursionError) as error:
+        words = f"it is not readable as JSON ({error})"
+    raise InputError(f"{what}: {words.rstrip('.?')}. {remedy}")
 
 
 def read_csv(file: Path, legal: str) -> list[list[str]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from ..plan.files import parse_model
 from ..plan.pool import PoolListing
 from ..typing import Float32
 
@@ -51,16 +52,17 @@ class PoolHead(BaseModel):
         """
         file = path / HEAD
         try:
-            return cls.model_validate_json(file.read_bytes())
+            data = file.read_bytes()
         except OSError as error:
             raise InputError(
                 f"{path} is no pool of inversions: {HEAD} cannot be read ({error.strerror}). `ncm invert` makes one."
             ) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                f"{file} is not a pool's head of format ncm-pool-1: {'.'.join(map(str, first['loc']))}: {first['msg']}."
-            ) from error
+        return parse_model(
+            data,
+            cls,
+            what=f"{file} is not a pool's head of format ncm-pool-1",
+            remedy="Restore the file from a copy, or run `ncm invert` into a new folder.",
+        )
 
 
 def class_file(class_id: int) -> str:

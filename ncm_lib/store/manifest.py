@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ..errors import InputError
+from ..plan.files import parse_model
 from .disk import replace_bytes
 from .layout import MANIFEST, ImageFormat
 
@@ -50,19 +51,18 @@ class Manifest(BaseModel):
         """
         path = root / MANIFEST
         try:
-            return cls.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
             raise InputError(
                 f"{root} is no data set: {MANIFEST} cannot be read ({error.strerror}). "
                 "Give the folder that a generation wrote (it holds dataset.json, metadata.jsonl and images/)."
             ) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise InputError(
-                f"{path} is not a data set's head of format ncm-1: {place}: {first['msg']}. "
-                "Restore the file from a copy, or generate into a new folder."
-            ) from error
+        return parse_model(
+            data,
+            cls,
+            what=f"{path} is not a data set's head of format ncm-1",
+            remedy="Restore the file from a copy, or generate into a new folder.",
+        )
 
     def write(self, root: Path, rank: int = 0) -> None:
         """Write ``root/dataset.json`` atomically."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
-from .plain_words import plain_words
+from ..plan.plain_words import plain_words
 
 Pixel = Literal["none", "cutmix", "mixup", "cmo"]
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..engine.settings import RenderSettings
 from ..errors import InputError
 from ..methods import Method
+from ..plan.plain_words import plain_words
 from ..plan.prompts import DEFAULT_TEMPLATE
 from .classifier_config import ClassifierTraining
 from .concepts_config import ConceptTraining
-from .plain_words import plain_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -222,7 +222,7 @@ def load_plan(path: str | Path) -> ComparePlan:
     file = Path(path)
     try:
         content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(
             f"{file} cannot be read as a plan ({error}); it is a TOML file, see `ncm compare --help`."
         ) from error

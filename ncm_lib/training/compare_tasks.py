@@ -14,12 +14,12 @@ from ..engine.load import model_fingerprint
 from ..errors import InputError
 from ..methods import Method
 from ..metrics.classifier import classifier_fingerprint
+from ..plan.plain_words import plain_words
 from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from .classifier_config import FREE
 from .compare_filter import filter_identity, scorer_of
 from .compare_plan import ALL, ComparePlan, Generator, Row, RowFilter, method_of
-from .plain_words import plain_words
 
 Kind = Literal["concepts", "invert", "generate", "classifier"]
 _VERSION = "ncm-compare-1"

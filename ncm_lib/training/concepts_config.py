@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..errors import InputError
+from ..plan.files import parse_model
 from ..plan.prompts import DEFAULT_TEMPLATE
 
 HEAD = "training.json"
@@ -126,19 +127,18 @@ class TrainingHead(BaseModel):
         """
         path = folder / HEAD
         try:
-            return cls.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
             raise InputError(
                 f"{path} cannot be read ({error.strerror}), and {folder} has a checkpoint that needs it. "
                 "Restore it from a copy, or train into a new folder."
             ) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise InputError(
-                f"{path} is not the head of a concept training: {place}: {first['msg']}. "
-                "Restore it from a copy, or train into a new folder."
-            ) from error
+        return parse_model(
+            data,
+            cls,
+            what=f"{path} is not the head of a concept training",
+            remedy="Restore it from a copy, or train into a new folder.",
+        )
 
     def to_bytes(self) -> bytes:
         """The file's content."""

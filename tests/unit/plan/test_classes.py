@@ -46,6 +46,7 @@ def test_names_that_differ_only_in_case_or_unicode_form_are_different_classes():
         ('{"classes": ["a\\nb"]}', "visible characters on one line"),
         ('{"classes": [" "]}', "visible characters"),
         ("[" * 100_000, "not readable as JSON"),
+        ('{"classes": ["a"], "classes": ["b"]}', "'classes' stands twice"),
     ],
 )
 def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path, content, part):

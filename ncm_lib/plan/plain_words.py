@@ -33,7 +33,7 @@ _TAKES = {
 }
 
 
-def plain_words(error: ValidationError, kind: type[BaseModel], content: Mapping[str, Any]) -> str:
+def plain_words(error: ValidationError, kind: type[BaseModel], content: object) -> str:
     """The first thing that is wrong, in one clause: where it stands, what came, and what is legal.
 
     Args:
@@ -54,7 +54,7 @@ def plain_words(error: ValidationError, kind: type[BaseModel], content: Mapping[
     first = details[0]
     place = _place(first, content)
     name = ".".join(map(str, place))
-    if first["type"] == "value_error":
+    if first["type"] in ("value_error", "recursion_loop"):
         text = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
         return f"{name}: {text}" if name else text
     if first["type"] == "missing":
@@ -67,19 +67,19 @@ def plain_words(error: ValidationError, kind: type[BaseModel], content: Mapping[
     text = repr(first["input"])
     text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     legal = " or ".join(dict.fromkeys(takes))
-    return f"{name} is {text}" + (f"; it takes {legal}" if legal else ", which is not legal")
+    return f"{name or 'the whole'} is {text}" + (f"; it takes {legal}" if legal else ", which is not legal")
 
 
-def _place(detail: Mapping[str, Any], content: Mapping[str, Any]) -> list[str | int]:
+def _place(detail: Mapping[str, Any], content: object) -> list[str | int]:
     """Keys and indices of a value in what came, without the names of the kinds that were tried."""
     value: Any = content
     place: list[str | int] = []
     for step in detail["loc"]:
-        inside = (isinstance(value, Mapping) and step in value) or (
-            isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
-        )
-        if inside:
+        inside = True
+        try:
             value = value[step]
+        except (LookupError, TypeError):
+            inside = False
         if inside or (detail["type"] == "missing" and step == detail["loc"][-1]):
             place.append(step)
     return place

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ncm_lib.training.plain_words import plain_words
+from ncm_lib.plan.plain_words import plain_words
 
 
 class Inner(BaseModel):
