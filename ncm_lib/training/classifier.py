@@ -15,6 +15,7 @@ from ..sources.listing import SourceListing
 from ..sources.load import load_source
 from ..store.disk import plain_errors
 from ..store.lock import FolderLock
+from ..wording import counted
 from .accelerators import one_accelerator
 from .classifier_config import FREE, ClassifierTraining
 from .classifier_files import read_result, settle, write_result
@@ -91,6 +92,11 @@ def train_classifier(
     place = device_of(device)
     notes: list[str] = []
     real = train if isinstance(train, SourceListing) else load_source(train)
+    if len(real.classes) < 2:
+        raise InputError(
+            f"A classifier cannot tell {counted(len(real.classes), 'class', 'classes')} apart "
+            f"({real.classes.names[0]!r}). Give the images of at least 2 classes, each in a sub-folder of its own."
+        )
     judged = _beside(real, test, "The test source")
     chooser = _beside(real, validation, "The validation source")
     real = _apart(real, judged, settings, notes)
