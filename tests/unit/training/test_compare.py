@@ -134,19 +134,21 @@ def test_a_changed_option_makes_only_what_depends_on_it(plan, tmp_path):
 
 
 def test_a_number_of_shots_has_its_own_multiplier_and_epochs_unless_the_row_says_otherwise(plan):
-    at = "\n[at.1]\nmultiplier = 3\nclassifier = { epochs = 9 }\n"
+    at = '\n[at.1]\nmultiplier = 3\nclassifier = { epochs = 9, use = "add" }\n'
     own = '\n[[rows]]\nname = "all of them"\ntrain = "test"\n'
     graph = task_graph(load_plan(plan("diff-aug", "diff-ii", shots="1, 2", seeds="0", extra=own + at)))
-    found = {}
+    found, uses = {}, {}
     for cell in graph.cells:
         task = graph.tasks[cell.key]
         counts = [graph.tasks[need].identity["count"] for need in task.needs]
         found[cell.row, cell.shots] = (task.identity["config"]["epochs"], *counts)
+        uses.setdefault(cell.row, []).append(task.identity["config"]["use"])
     assert found == {
         ("original", 1): (9,), ("original", 2): (2,), ("diff-aug", 1): (9, 6), ("diff-aug", 2): (2, 4),
         # 2 per real image by the row's own words
         ("diff-ii", 1): (9, 4), ("diff-ii", 2): (2, 8), ("all of them", 1): (2,), ("all of them", 2): (2,),
     }  # fmt: skip
+    assert (uses["diff-aug"], uses["diff-ii"]) == (["add", "add"], ["replace", "replace"])
 
 
 @pytest.fixture
@@ -202,15 +204,16 @@ def test_a_filter_changes_no_row_but_its_own_and_is_known_by_its_content(plan, j
 
 
 def test_the_report_draws_the_accuracy_over_the_shots(plan, tmp_path):
-    compare(plan("mixup", shots='1, "all"', seeds="0"), out=tmp_path / "out", only=["original/*"])
+    compare(plan("mixup", shots='2, "all"', seeds="0"), out=tmp_path / "out", only=["original/*"])
     drawing = (tmp_path / "out" / "report" / "accuracy-over-shots.svg").read_text()
     assert drawing in (tmp_path / "out" / "report.html").read_text()
     assert "](report/accuracy-over-shots.svg)" in (tmp_path / "out" / "report.md").read_text()
     assert ">all</text>" in drawing
     assert "original" in drawing
+    assert drawing.count("<circle") == 2
     # a row without a number has no curve
     assert "mixup" not in drawing
-    compare(plan("mixup", shots="1", seeds="0"), out=tmp_path / "one", only=["original/*"])
+    compare(plan("mixup", shots="2", seeds="0"), out=tmp_path / "one", only=["original/*"])
     assert not (tmp_path / "one" / "report" / "accuracy-over-shots.svg").exists()
 
 
