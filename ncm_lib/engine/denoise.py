@@ -93,8 +93,10 @@ def denoise(
     takes_generator = "generator" in scheduler.step.__code__.co_varnames
     extra = {"generator": list(generators)} if takes_generator else {}
     for step, timestep in enumerate(scheduler.timesteps[first:], first):
-        if step in (first, start, stop) or (early is not None and step in early.steps):
-            now = conditions if early is None else early.at(step, conditions)
+        # second-order schedulers call the model twice in a step
+        whole_steps, part = divmod(step, scheduler.order)
+        if step in (first, start, stop) or (early is not None and not part and whole_steps in early.steps):
+            now = conditions if early is None else early.at(whole_steps, conditions)
             empty = unconditional if start <= step < stop else None
             conditioning = concatenate([*now] if empty is None else [empty, *now])
             branches = len(conditions) + (empty is not None)

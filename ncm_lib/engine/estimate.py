@@ -228,7 +228,7 @@ def _amounts(renderer: Renderer, branches: int, table: PlanTable) -> tuple[float
     guided = [early_steps(share, total) for share in settings.guidance_interval]
     changes = set(guided)
     if table.early is not None:
-        changes.add(early_steps(table.early.fraction, settings.num_inference_steps))
+        changes.add(order * early_steps(table.early.fraction, settings.num_inference_steps))
 
     def of(first: int) -> tuple[int, int, float]:
         rows, done, since = 0, 0.0, 0

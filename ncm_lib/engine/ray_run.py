@@ -226,7 +226,9 @@ class _Job:
     def settled(self, *, to_run: bool = True) -> tuple[Method, Renderer, Manifest]:
         """Load the model and settle what is made; without ``to_run``, on a device that may lack what makes it fast."""
         additions = {"config": self.config, "lora": self.lora, "embeddings": self.embeddings}
-        speed = self.speed if to_run else None
+        # the driver may lack the actors' attention kernels; whether there is something to cache, it can tell
+        own = Speed(cache=self.speed.cache, cache_interval=self.speed.cache_interval)
+        speed = self.speed if to_run else own
         model = load_model(self.model, device=self.device, dtype=self.dtype, speed=speed, **additions)
         model = replace(model, speed=self.speed)
         if self.concepts is not None:

@@ -1,5 +1,6 @@
 """What `ncm generate` and `ncm invert` hand on to the loading of a model."""
 
+import dataclasses
 import json
 
 import pytest
@@ -93,6 +94,8 @@ def test_actors_load_what_the_driver_settles(tiny_folder, lora, tmp_path):
     assert manifest.model_fingerprint == load_model(tiny_folder, device="cpu", lora={str(lora): 0.5}).fingerprint
     with pytest.raises(InputError, match="'cudnn' does not run on cpu"):
         job.settled()
+    with pytest.raises(InputError, match=r"cache is 'taylor'; .* this model's denoiser is a UNet"):
+        dataclasses.replace(job, speed=Speed(cache="taylor")).settled(to_run=False)
 
 
 BAD = [

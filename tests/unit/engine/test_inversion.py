@@ -299,6 +299,21 @@ def test_each_sample_of_a_batch_changes_its_prompt_at_its_own_step(tiny_model):
     assert not torch.allclose(together[1], run([1], late, None)[0], atol=1e-3)
 
 
+def test_a_step_that_calls_the_model_twice_is_one_step_of_the_first_stage(tiny_model):
+    late, early = conditioning(tiny_model, 1, "a photo of a bag"), conditioning(tiny_model, 1, "a photo of a coat")
+    seen = []
+    hook = tiny_model.family.unet.register_forward_pre_hook(lambda _, args: seen.append(torch.equal(args[2], early)))
+    denoise(
+        tiny_model.family, make_scheduler(tiny_model.family.scheduler, "HeunDiscreteScheduler"),
+        torch.zeros(1, 4, 8, 8), [late], [torch.ones(1, 1, 8, 8)],
+        early=EarlyConditions(conditions=[early], steps=[2]), unconditional=None, guidance_scale=1.0,
+        num_inference_steps=5, generators=[torch.Generator()],
+    )  # fmt: skip
+    hook.remove()
+    # two of five steps, of which the last calls it once
+    assert seen == [True] * 4 + [False] * 5
+
+
 def test_diff_ii_makes_a_data_set_that_resumes(tiny_model, images, tmp_path):
     from ncm_lib import DiffII, RenderSettings, SyntheticDataset, generate, verify
 
