@@ -28,6 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import logging
+from generate_clock import interval, matmul_rate, on_gpu, timed
+from generate_options import operators, options
 from generate_ways import WAYS, Work, counting, random_model, twin
 
 from ncm_lib.engine.conditioning import stack
@@ -40,9 +43,9 @@ from ncm_lib.engine.speed import Speed
 from ncm_lib.engine.stats import Stats
 from ncm_lib.store.writer import DatasetWriter
 
-PARTS = ("compare", "overhead", "curve", "profile")
+PARTS = ("compare", "overhead", "curve", "profile", "operators", "options")
 # what each size is measured at, unless told otherwise: image side, steps, batch, images per turn, matrix side
-SIZES = {"sd15": (512, 25, 16, 64, 8192), "small": (128, 10, 4, 8, 1024), "tiny": (128, 2, 2, 4, 256)}
+SIZES = {"sd15": (512, 25, 16, 64, 8192), "small": (128, 25, 4, 8, 1024), "tiny": (128, 2, 2, 4, 256)}
 
 
 def main() -> None:
@@ -56,8 +59,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--count", type=int, help="images per way and turn")
-    parser.add_argument("--turns", type=int, default=5, help="of the comparison")
+    parser.add_argument("--turns", type=int, default=5, help="of the comparison and of the options")
     parser.add_argument("--pairs", type=int, default=20, help="of the overhead")
+    parser.add_argument("--region", type=int, help="batches of each side of a pair; 4 on a GPU, else 1")
     parser.add_argument("--batches", type=int, nargs="+", help="of the cost curve")
     parser.add_argument("--sides", type=int, nargs="+", help="of the cost curve")
     parser.add_argument("--compile", action="store_true", help="torch.compile the UNet, for all ways")
@@ -70,6 +74,7 @@ def main() -> None:
     dtype = getattr(torch, args.dtype or ("bfloat16" if gpu else "float32"))
     # every way gets its weights and inputs as they are; diffusers' hints do not matter here
     warnings.filterwarnings("ignore", module="diffusers")
+    logging.set_verbosity_error()
     speed = Speed(compile=args.compile, channels_last=args.channels_last)
     model = random_model(args.size, args.side or side, args.device, dtype, speed)
     work = Work(
@@ -86,8 +91,10 @@ def main() -> None:
         f"{name}, torch {torch.__version__}, {model.dtype}, {args.size} at {work.side} px, {work.steps} steps, ", end=""
     )
     print(f"batches of {work.batch}, speed options: {speed}", flush=True)
-    for part in args.parts:
-        globals()[part](work, args)
+    print(f"load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "", flush=True)
+    for name in args.parts:
+        {"compare": compare, "overhead": overhead, "curve": curve, "profile": profile, "operators": operators,
+         "options": options}[name](work, args)  # fmt: skip
 
 
 def compare(work: Work, args: argparse.Namespace) -> None:
@@ -133,7 +140,7 @@ def compare(work: Work, args: argparse.Namespace) -> None:
 
 def overhead(work: Work, args: argparse.Namespace) -> None:
     """Plan, noise, masks, mixing, scheduler, and for the second line writing, beside the model's own calls alone."""
-    batches = 8 if on_gpu(work) else 1
+    batches = args.region or (4 if on_gpu(work) else 1)
     renderer = Renderer(work.model, work.settings)
     total = (2 * args.pairs + 2) * batches * work.batch
     family, device = work.model.family, work.model.device
@@ -169,7 +176,8 @@ def overhead(work: Work, args: argparse.Namespace) -> None:
                     samples = [method.plan_one(index) for index in indices[start : start + work.batch]]
                     renderer.latents(samples)
 
-            print(f"\n| beside the UNet calls of the same rows ({args.pairs} pairs) | wall time | CPU time |")
+            region = f"{args.pairs} pairs of {batches * work.batch} images, {work.steps} steps"
+            print(f"\n| beside the UNet calls of the same rows ({region}) | wall time | CPU time |")
             print("|---|---|---|")
             for name, ours, decoded in (
                 ("plan, noise, masks, mixing, guidance, scheduler", sample, False),
@@ -275,35 +283,6 @@ def spanned(work: Work, module: Any, spans: list[Callable[[], float]]) -> Iterat
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def on_gpu(work: Work) -> bool:
-    return work.model.device.type == "cuda"
-
-
-def timed(work: Work, call: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds by the wall clock and of CPU, until the device has done all of it."""
-    if on_gpu(work):
-        torch.cuda.synchronize()
-    wall, cpu = time.perf_counter(), time.process_time()
-    call()
-    if on_gpu(work):
-        torch.cuda.synchronize()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def matmul_rate(work: Work, side: int) -> float:
-    """Operations per second of a matrix product in the model's dtype: the best of ten."""
-    one = torch.randn(side, side, device=work.model.device, dtype=work.model.dtype)
-    times = [timed(work, lambda: one @ one)[0 if on_gpu(work) else 1] for _ in range(10)]
-    return 2 * side**3 / min(times)
-
-
-def interval(ratios: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the median, by 10,000 resamples."""
-    picks = np.random.default_rng(0).integers(len(ratios), size=(10_000, len(ratios)))
-    low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def peak_of(way: str, work: Work) -> float:
