@@ -39,7 +39,7 @@ def same_work(work: Path, settings: dict[str, Any]) -> None:
         was = json.loads(file.read_text())
         changed = sorted(key for key in was.keys() | settings.keys() if was.get(key) != json.loads(text).get(key))
         raise SystemExit(
-            f"{work} belongs to a training with other settings ({', '.join(changed)}). Name another folder with "
+            f"{work} belongs to other settings ({', '.join(changed)}). Name another folder with "
             "--work, or delete this one"
         )
     work.mkdir(parents=True, exist_ok=True)

@@ -154,7 +154,9 @@ def whole(photographs: Photographs, size: int) -> np.ndarray:
     return np.stack(images)
 
 
-def crops(photographs: Photographs, size: int, copies: int, file: Path) -> tuple[np.ndarray, np.ndarray]:
+def crops(
+    photographs: Photographs, size: int, copies: int, file: Path, *, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Random squares of every photograph, half of them mirrored, reduced to ``size``; kept in ``file``.
 
     Returns:
@@ -168,7 +170,7 @@ def crops(photographs: Photographs, size: int, copies: int, file: Path) -> tuple
         shape = (len(labels), size, size, 3)
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         for row, picture in enumerate(_opened(photographs)):
-            rng = np.random.default_rng([0, row])
+            rng = np.random.default_rng([seed, row])
             for copy in range(copies):
                 images[row * copies + copy] = _crop(picture, size, rng)
         images.flush()

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import autoencoder
 import denoiser
@@ -59,7 +60,9 @@ def train(
     fixed = dataclasses.asdict(recipe) | {"classes": list(classes), "images": list(images.shape)}
     fixed["denoiser"].pop("steps")
     same_work(work, fixed)
-    vae = autoencoder.train(images, recipe.autoencoder, work, seconds=seconds, device=device, perceptual=perceptual)
+    vae: Any = autoencoder.train(
+        images, recipe.autoencoder, work, seconds=seconds, device=device, perceptual=perceptual
+    )
     if vae is None:
         return _continue_later("autoencoder")
     mean, std = _latents(vae, images, recipe.autoencoder, work / "latents.pt")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ncm_lib import load_model
 
+from ...tiny_groceries import NOUNS, produce, write_part
 from ...tiny_lpips import jax_tree, random_weights, save_jax
 
 RECIPE = Path(__file__).parents[3] / "ckpts" / "recipe"
@@ -21,13 +22,6 @@ MODULES = (
     "autoencoder", "checkpoint", "denoiser", "export", "perceptual", "photographs", "stages", "tokenizer",
     "train_photographs",
 )  # fmt: skip
-TABLE = """Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),Iconic,Description
-Lemon,8,Lemon,8,/a.jpg,/a.txt
-Kaiser,22,Pear,18,/b.jpg,/b.txt
-Arla-Sour-Milk,48,Sour-Milk,30,/c.jpg,/c.txt
-Red-Beet,76,Red-Beet,40,/d.jpg,/d.txt
-"""
-FINE = {"Lemon": 8, "Kaiser": 22, "Arla-Sour-Milk": 48, "Red-Beet": 76}
 
 
 @pytest.fixture
@@ -41,29 +35,13 @@ def recipe(monkeypatch):
 
 @pytest.fixture
 def data(tmp_path, recipe, monkeypatch):
-    """Two photographs of each class; red rises from left to right, green from the top down, blue is the class's."""
+    """The other parts are listed, and not one of their photographs is there."""
     folder = tmp_path / "GroceryStoreDataset"
-    lines, files = [], []
-    for name, fine in FINE.items():
-        for number, (width, height) in enumerate(((80, 60), (60, 60))):
-            path = f"train/{name}/{name}_{number:03d}.png"
-            file = folder / "dataset" / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            red, green = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-            pixels = np.stack([red, green, np.full_like(red, fine)], axis=2)
-            Image.fromarray(pixels.round().astype(np.uint8)).save(file)
-            lines.append(f"{path}, {fine}, 0")
-            files.append(file)
-    (folder / "dataset" / "classes.csv").write_text(TABLE)
-    (folder / "dataset" / "train.txt").write_text("\n".join(lines) + "\n")
-    # the other parts are listed, and not one of their photographs is there
+    files = write_part(folder, "train")
     (folder / "dataset" / "val.txt").write_text("val/Lemon/Lemon_001.jpg, 8, 8\n")
     (folder / "dataset" / "test.txt").write_text("test/Lemon/Lemon_001.jpg, 8, 8\n")
-    digest = recipe.photographs.files_digest([file for file in files if "Milk" not in file.name])
-    monkeypatch.setattr(recipe.photographs, "TRAIN_SHA256", digest)
-    monkeypatch.setattr(
-        recipe.photographs, "CLASSES", {"Lemon": "lemon", "Kaiser": "Kaiser pear", "Red-Beet": "red beet"}
-    )
+    monkeypatch.setattr(recipe.photographs, "TRAIN_SHA256", recipe.photographs.files_digest(produce(files)))
+    monkeypatch.setattr(recipe.photographs, "CLASSES", NOUNS)
     return folder
 
 
