@@ -80,7 +80,7 @@ class Bench:
 
 
 def main() -> int:
-    """Measure, print a line per result, write ``results.json`` and the page of neighbours; 1 where a bar is missed."""
+    """Measure, print, write ``results.json``, a grid and the page of neighbours; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the repository of the Grocery Store Dataset")
     parser.add_argument("--model", required=True, help="folder of the model")
@@ -110,6 +110,7 @@ def main() -> int:
             share = accuracy / ceiling
     frechet(bench, "real training photographs", train.features, test)
     images, _ = class_images(bench.model, args.count, own, STEPS, args.work)
+    Image.fromarray(tiled(images[:100], 10)).save(args.work / "grid.png")
     copied = near_duplicates(bench, images, train)
     scores = label_agreement(
         bench.model, lambda mixed: judge.logits(bench.features.of(mixed)), test.images, test.labels, args.count
@@ -143,13 +144,20 @@ def reconstruction(bench: Bench, lpips: Path | None) -> None:
         network = load_lpips(lpips, device="cpu")
         values = network.distances((decoded * 255).round().to(torch.uint8), torch.tensor(part).permute(0, 3, 1, 2))
         bench.results.add(f"autoencoder, LPIPS ({network.kind}) on the same", float(values.mean()))
-    rows = [np.concatenate(list(side[:12]), axis=1) for side in (part, to_uint8(decoded))]
-    Image.fromarray(np.concatenate(rows)).save(bench.work / "reconstruction.png")
+    count = min(12, len(part))
+    pairs = np.concatenate([part[:count], to_uint8(decoded[:count])])
+    Image.fromarray(tiled(pairs, count)).save(bench.work / "reconstruction.png")
 
 
 def to_uint8(pixels: torch.Tensor) -> np.ndarray:
     """[N, 3, h, w] in [0, 1] as images."""
     return (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def tiled(images: np.ndarray | list[np.ndarray], columns: int) -> np.ndarray:
+    """One page, line by line; a line that is not full is left out."""
+    starts = range(0, len(images) // columns * columns, columns)
+    return np.concatenate([np.concatenate(list(images[start : start + columns]), axis=1) for start in starts])
 
 
 def frechet(bench: Bench, name: str, features: np.ndarray, test: Real) -> None:
@@ -209,8 +217,7 @@ def page(file: Path, images: np.ndarray, found: copies.Distances, pictures: dict
             alike = alike[:, ::-1]
         content = pictures["content"][int(found.content.rows[row]) % len(pictures["content"])]
         cells.append(np.concatenate([images[row], alike, content, gap], axis=1))
-    lines = [np.concatenate(cells[start : start + 6], axis=1) for start in range(0, len(cells) // 6 * 6, 6)]
-    Image.fromarray(np.concatenate(lines)).save(file)
+    Image.fromarray(tiled(cells, 6)).save(file)
 
 
 if __name__ == "__main__":

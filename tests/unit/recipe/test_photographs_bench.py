@@ -125,7 +125,7 @@ def test_every_measurement_of_a_model_is_made_once_and_noted(bench, data, tmp_pa
     monkeypatch.setattr(bench.photographs_model, "COPIES", 4)
     monkeypatch.setattr(bench.photographs_model, "STEPS", 2)
     options = {
-        "--data": data, "--model": tmp_path / "model", "--work": tmp_path / "bench", "--count": 6, "--guidance": 1,
+        "--data": data, "--model": tmp_path / "model", "--work": tmp_path / "bench", "--count": 12, "--guidance": 1,
         "--lpips": tmp_path / "alex.ckpt",
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
@@ -139,17 +139,19 @@ def test_every_measurement_of_a_model_is_made_once_and_noted(bench, data, tmp_pa
         "autoencoder, PSNR in dB on 4 validation photographs",
         "autoencoder, LPIPS (alex) on the same",
         "linear probe, accuracy on real test photographs",
-        "recognised of 6 images, 2 steps, guidance 1",
-        "recognised of 6 images, 2 steps, guidance 3",
+        "recognised of 12 images, 2 steps, guidance 1",
+        "recognised of 12 images, 2 steps, guidance 3",
         "Frechet distance (EfficientNet-Lite0, 4 images) of real training photographs to test photographs",
         "near-duplicates by either: generated images",
-        "label agreement of NoiseCutMix (Spearman, 6 images)",
-        "label agreement of pixel CutMix of real images (Spearman, 6 images)",
+        "label agreement of NoiseCutMix (Spearman, 12 images)",
+        "label agreement of pixel CutMix of real images (Spearman, 12 images)",
     ):
         assert name in found
     # training and test photographs are drawn alike here, and told apart by their blue
     assert found["linear probe, accuracy on real test photographs"] == 1.0
-    for name, size in (("neighbours", (6 * (3 * 32 + 8), 2 * 32)), ("reconstruction", (4 * 32, 2 * 32))):
+    for name, size in (
+        ("neighbours", (6 * (3 * 32 + 8), 4 * 32)), ("reconstruction", (4 * 32, 2 * 32)), ("grid", (10 * 32, 32)),
+    ):  # fmt: skip
         with Image.open(tmp_path / "bench" / f"{name}.png") as page:
             assert page.size == size
     # mixed images are made anew each time; of all others nothing is
@@ -159,7 +161,7 @@ def test_every_measurement_of_a_model_is_made_once_and_noted(bench, data, tmp_pa
         bench.efficientnet.Features, "_batch", lambda self, images: asked.append(len(images)) or kept(self, images)
     )
     assert bench.photographs_model.main() == code
-    assert asked == [6, 6]
+    assert asked == [12, 12]
     assert json.loads((tmp_path / "bench" / "results.json").read_text()) == found
 
 
