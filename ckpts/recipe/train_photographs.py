@@ -29,7 +29,7 @@ RECIPE = stages.Recipe(
         size=64, widths=(32, 64, 128), steps=2400, batch=16, peak_lr=1e-3, perceptual_weight=0.5, bfloat16=True
     ),
     denoiser=denoiser.Settings(
-        steps=60_000,
+        steps=30_000,
         batch=32,
         peak_lr=5e-4,
         warmup=500,
