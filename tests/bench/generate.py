@@ -21,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -239,25 +239,28 @@ def _best(work: Work) -> str:
 def profile(work: Work, _: argparse.Namespace) -> None:
     """Where the time of a run goes, by part; decoding and writing run beside the denoising of the next batch."""
     family = work.model.family
+    modules = {"text encoder": family.text_encoder, "UNet calls": family.unet, "decoding": family.vae.decoder}
+    spans: dict[str, list[Callable[[], float]]] = {name: [] for name in modules}
     with tempfile.TemporaryDirectory() as folder:
-        spans = {"text encoder": [], "UNet calls": []}
-        with spanned(work, family.text_encoder, spans["text encoder"]), spanned(work, family.unet, spans["UNet calls"]):
-            started = time.perf_counter()
-            WAYS["d"][2](work, Path(folder) / "set")
-            whole = time.perf_counter() - started
-        if on_gpu(work):
-            torch.cuda.synchronize()
-        seconds = {name: sum(span() for span in parts) for name, parts in spans.items()}
+        with ExitStack() as stack_of_hooks:
+            for name, module in modules.items():
+                stack_of_hooks.enter_context(spanned(work, module, spans[name]))
+            whole, _cpu = timed(work, lambda: WAYS["d"][2](work, Path(folder) / "set"))
+        shares = {name: sum(span() for span in parts) for name, parts in spans.items()}
         stats = json.loads((Path(folder) / "set" / "stats.jsonl").read_text())
-    named = {name: stats[f"seconds_{name}"] for name in ("opening", "denoising", "decoding", "writing", "closing")}
-    between = named["denoising"] - seconds["UNet calls"]
+    named = {name: stats[f"seconds_{name}"] for name in ("opening", "denoising", "writing", "closing")}
+    if on_gpu(work):
+        # nothing in the loop waits for the GPU, so the clock of the loop says nothing about it
+        rest = whole - sum(shares.values()) - named["opening"] - named["closing"]
+        shares["the rest, GPU idle included"] = rest
+    else:
+        between = named["denoising"] - shares["UNet calls"]
+        shares["between UNet calls: noise, masks, mixing, guidance, scheduler"] = between
+    shares["PNG, masks, records, fsync"] = named["writing"]
+    shares["opening the data set"] = named["opening"]
+    shares["closing it: index, labels, preview"] = named["closing"]
     print(f"\n| part of a run of {work.count} images, {whole:.2f} s | share of wall time |\n|---|---|")
-    for name, value in (
-        ("text encoder", seconds["text encoder"]), ("UNet calls", seconds["UNet calls"]),
-        ("between UNet calls: noise, masks, mixing, guidance, scheduler", between), ("decoding", named["decoding"]),
-        ("PNG, masks, records, fsync", named["writing"]), ("opening the data set", named["opening"]),
-        ("closing it: index, labels, preview", named["closing"]),
-    ):  # fmt: skip
+    for name, value in shares.items():
         print(f"| {name} | {value / whole:.2%} |")
 
 
