@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertConcepts:
-    """Rewrite concept files as safetensors and JSON, which stock diffusers and stock ComfyUI read too.
+    """Rewrite concept files as safetensors and JSON: stock diffusers and stock ComfyUI read those, too.
 
     Takes checkpoints that Diff-Mix published (whose pickle is read as tensors and text only, and refused if it holds
     anything else) and diffusers' own files. The concepts mean the same before and after: a data set that was begun
@@ -21,6 +22,8 @@ class ConvertConcepts:
     - ncm convert-concepts ckpts/cub/shot-1-lora-rank10 ckpts/cub-concepts --meta-class bird
     - ncm convert-concepts my-diffusers-files concepts --dataset pets
     """
+
+    interrupted: ClassVar[str] = "nothing is lost; the same command begins again"
 
     source: tyro.conf.Positional[Path]
     """Folder to read."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from tqdm import tqdm
+from .bars import Bar
 
 
 @contextmanager
 def counter() -> Iterator[Callable[[int, int], None]]:
     """Give a function of (done, count) that shows both, images per second and the time that is left."""
-    bar: Any = None
+    bar: Bar | None = None
 
     def show(done: int, count: int) -> None:
         nonlocal bar
-        bar = bar or tqdm(total=count, unit=" images")
-        bar.update(done - bar.n)
+        bar = bar or Bar(count, "images")
+        bar.reach(done)
 
     try:
         yield show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import tyro
 
@@ -12,6 +12,8 @@ import tyro
 @dataclass(frozen=True, kw_only=True)
 class Restoring:
     """What all four have in common."""
+
+    interrupted: ClassVar[str] = "images that are restored are kept, the others begin anew"
 
     images: tyro.conf.Positional[tuple[Path, ...]]
     """The images; each gets a network of its own. Transparent parts become white."""

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from ..dip.config import DipConfig, InputConfig, SkipConfig, StoppingConfig, UNetConfig
 from ..dip.history import Restoration, Step
@@ -20,6 +19,7 @@ from ..dip.tasks import Task
 from ..errors import InputError
 from ..store.disk import plain_errors, replace_bytes
 from ..version import __version__
+from .bars import Bar
 from .dip_images import load_image, load_mask, save_picture, to_picture, unique_names
 from .dip_restore import Restoring
 
@@ -92,7 +92,7 @@ class _Film:
 
     def __init__(self, command: Restoring, name: str, image: Tensor) -> None:
         self._command, self._name = command, name
-        self._bar = tqdm(total=command.iterations, desc=name, unit=" iterations")
+        self._bar = Bar(command.iterations, "iterations", desc=name)
         self.frames: list[Tensor] = [image]
 
     def __enter__(self) -> _Film:

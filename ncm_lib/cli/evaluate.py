@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -26,6 +27,8 @@ class Evaluate:
     - ncm evaluate aug --features resnet-50 --real birds --out evaluation
     - ncm evaluate aug --real birds --lpips alexnet.ckpt
     """
+
+    interrupted: ClassVar[str] = "nothing is lost; the same command begins again"
 
     dataset: tyro.conf.Positional[Path]
     """Folder of the data set."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -19,6 +19,8 @@ class Export:
     - ncm export aug --to webdataset --out aug-shards
     - ncm export aug --to imagefolder-hard-labels --min-weight 0.7 --out aug-folders
     """
+
+    interrupted: ClassVar[str] = "nothing is written; the same command starts the export again"
 
     dataset: tyro.conf.Positional[Path]
     """Folder of the data set. Image files are taken as they are; `ncm verify` finds damaged ones."""

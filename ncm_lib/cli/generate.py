@@ -75,7 +75,7 @@ class Run(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateNoiseCutMix:
-    """Images that hold two classes each, mixed in the predicted noise, with the soft label of their areas.
+    """Images that hold two classes each: mixed in the predicted noise, with the soft label of their areas.
 
     For example:
 

@@ -31,7 +31,7 @@ DiffIIOptions = options_of(DiffII, {field.name for field in fields(Pool)})
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateDiffII:
-    """New images of one class from points on the circle through two of its inverted images, with its hard label.
+    """New images between two of a class: from the circle through their inversions, with the class as hard label.
 
     The classes are the pool's; there are as many images as it has, times --expansion.
 

@@ -128,7 +128,7 @@ class GenerateRealGuidance(_FromImages):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateDAFusion(_FromImages):
-    """Every real image varied at several strengths under its class's learned word, with its hard label.
+    """Every real image varied at several strengths: under its class's learned word, with its hard label.
 
     The published method learns the words and leaves the denoiser as it is: give --concepts without a LoRA.
 
@@ -148,7 +148,7 @@ class GenerateDAFusion(_FromImages):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateDiffAug(_FromImages):
-    """Variations of real images by a model that has learned their classes, with the hard label of the class.
+    """Variations of real images by a model that has learned their classes: with the hard label of the class.
 
     For example:
 
@@ -166,7 +166,7 @@ class GenerateDiffAug(_FromImages):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateDiffMix(_FromImages):
-    """Real images of one class made into another by a model that has learned both, with a soft label of the two.
+    """Real images of one class made into another: by a model that has learned both, with a soft label of the two.
 
     The counts (--data, --multiplier, --balance, --top-up, --class-counts) are of the class that an image is made into.
 

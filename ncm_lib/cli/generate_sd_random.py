@@ -57,7 +57,7 @@ class ClipFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRealFilter(GenerateSDRandom):
-    """As sd-random; then the images that fit their prompt worst are marked (ncm filter), and none is deleted.
+    """As sd-random, with those marked that fit their prompt worst: as `ncm filter` does it, and none is deleted.
 
     SyntheticDataset("aug", filter="clip") and ncm export --filter clip leave them out.
 

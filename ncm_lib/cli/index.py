@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Make logs, metadata.jsonl, soft_labels.npy, preview and, with pyarrow, index.parquet anew from the images.
+    """Make the index anew from the images: logs, metadata.jsonl, soft_labels.npy, preview, with pyarrow index.parquet.
 
     For when they were lost or changed: each image carries its own record. Exit code 0: every image is listed. 1: some
     are not, because their file is cut off, carries no record, or has lost its mask; they stay where they are.
@@ -20,6 +21,8 @@ class Index:
     - ncm index aug
     - ncm index aug --break-lock
     """
+
+    interrupted: ClassVar[str] = "nothing is lost; the same command begins again"
 
     dataset: tyro.conf.Positional[Path]
     """Folder of the data set."""

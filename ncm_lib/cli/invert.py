@@ -18,7 +18,7 @@ from .model_options import ModelOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Invert(ModelOptions):
-    """Invert real images by DDIM into a pool that `ncm generate diff-ii` starts from.
+    """Invert real images into a pool, which `ncm generate diff-ii` starts from: each as noise that DDIM turns into it.
 
     Images that the pool has already are not inverted again: the same command continues, also with images that were
     added or taken away. Says how well the inversions come back, as PSNR beside that of the autoencoder alone.

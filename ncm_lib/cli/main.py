@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import tyro
 from pydantic import ValidationError
 
 from ..errors import InputError, MissingExtraError
 from .compare import Compare
 from .convert_concepts import ConvertConcepts
 from .demo import Demo
-from .dip import ACTIONS, Dip, parse_dip
+from .dip import ACTIONS, Dip
 from .errors import BAD_INPUT, INTERRUPTED, TERMINATED, message
 from .evaluate import Evaluate
 from .export import Export
@@ -31,46 +31,13 @@ from .generate_from_images import (
 from .generate_sd_random import GenerateRealFilter, GenerateSDRandom
 from .index import Index
 from .invert import Invert
+from .parsing import choose, overview, parse
 from .preview import Preview
 from .suffixes import Suffixes
 from .termination import Terminated, terminable
 from .train_classifier import TrainClassifier
 from .train_concepts import TrainConcepts
 from .verify import Verify
-
-_DESCRIPTION = "Soft-labelled training images from a diffusion model."
-_METHODS: dict[str, Any] = {
-    "noisecutmix": GenerateNoiseCutMix,
-    "diff-ii": GenerateDiffII,
-    "diff-mix": GenerateDiffMix,
-    "diff-aug": GenerateDiffAug,
-    "da-fusion": GenerateDAFusion,
-    "real-mix": GenerateRealMix,
-    "real-guidance": GenerateRealGuidance,
-    "real-filter": GenerateRealFilter,
-    "sd-random": GenerateSDRandom,
-}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: the arguments after the program's name; None takes the process's own.
-
-    Returns:
-        0 done, 1 findings or failed samples, 2 bad input, 130 interrupted, 143 terminated.
-    """
-    try:
-        with terminable():
-            return _parse(list(sys.argv[1:] if argv is None else argv))()
-    except (InputError, MissingExtraError, ValidationError) as error:
-        print(f"ncm: {message(error)}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt as error:
-        ended, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
-        print(f"ncm: {ended}; {str(error) or 'finished samples are kept, the same command continues'}", file=sys.stderr)
-        return code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,41 +51,89 @@ class Generate:
     - ncm generate diff-mix --model demo --data train --out aug
     """
 
-    method: tyro.conf.Positional[
-        Literal[
-            "noisecutmix", "diff-ii", "diff-mix", "diff-aug", "da-fusion", "real-mix", "real-guidance", "real-filter",
-            "sd-random",
-        ]
-    ]  # fmt: skip
-    """The method; its own --help lists every option."""
+
+_KEPT = "what is finished is kept, the same command continues"
+"""What an interruption leaves behind where a command does not say something else."""
+_DESCRIPTION = "Soft-labelled training images from a diffusion model."
+_METHODS: dict[str, Any] = {
+    "noisecutmix": GenerateNoiseCutMix,
+    "diff-ii": GenerateDiffII,
+    "diff-mix": GenerateDiffMix,
+    "diff-aug": GenerateDiffAug,
+    "da-fusion": GenerateDAFusion,
+    "real-mix": GenerateRealMix,
+    "real-guidance": GenerateRealGuidance,
+    "real-filter": GenerateRealFilter,
+    "sd-random": GenerateSDRandom,
+}
+_COMMANDS: dict[str, Any] = {
+    "demo": Demo,
+    "generate": Generate,
+    "train-concepts": TrainConcepts,
+    "train-classifier": TrainClassifier,
+    "compare": Compare,
+    "evaluate": Evaluate,
+    "invert": Invert,
+    "suffixes": Suffixes,
+    "preview": Preview,
+    "verify": Verify,
+    "index": Index,
+    "export": Export,
+    "filter": Filter,
+    "convert-concepts": ConvertConcepts,
+    "dip": Dip,
+}
+_GROUPS: dict[str, tuple[dict[str, Any], str]] = {"generate": (_METHODS, "method"), "dip": (ACTIONS, "action")}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None takes the process's own.
+
+    Returns:
+        0 done, 1 findings or failed samples, 2 bad input, 130 interrupted, 143 terminated.
+    """
+    command: Any = None
+    try:
+        with terminable():
+            command = _parse(list(sys.argv[1:] if argv is None else argv))
+            return command()
+    except (InputError, MissingExtraError, ValidationError) as error:
+        print(f"ncm: {message(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as error:
+        ended, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        left = "nothing had begun" if command is None else getattr(command, "interrupted", _KEPT)
+        print(f"ncm: {ended}; {str(error) or left}", file=sys.stderr)
+        return code
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A text in the place of a command."""
+
+    text: str
+    code: int
 
     def __call__(self) -> int:
-        """Only reached without options behind the method: show them."""
-        return _parse(["generate", self.method, "--help"])()
+        """Show it."""
+        print(self.text, file=sys.stderr if self.code else sys.stdout)
+        return self.code
 
 
-def _parse(argv: list[str]) -> Callable[[], int]:
-    # every method has its own options, so the word behind "generate" picks the parser
-    if argv[:1] == ["generate"] and len(argv) > 2 and argv[1] in _METHODS:
-        name = argv[1]
-        return tyro.cli(_METHODS[name], prog=f"ncm generate {name}", args=argv[2:])
-    if argv[:1] == ["dip"] and len(argv) > 2 and argv[1] in ACTIONS:
-        return parse_dip(argv[1:])
-    commands = {
-        "demo": Demo,
-        "generate": Generate,
-        "train-concepts": TrainConcepts,
-        "train-classifier": TrainClassifier,
-        "compare": Compare,
-        "evaluate": Evaluate,
-        "invert": Invert,
-        "suffixes": Suffixes,
-        "preview": Preview,
-        "verify": Verify,
-        "index": Index,
-        "export": Export,
-        "filter": Filter,
-        "convert-concepts": ConvertConcepts,
-        "dip": Dip,
-    }
-    return tyro.extras.subcommand_cli_from_dict(commands, prog="ncm", description=_DESCRIPTION, args=argv)
+def _parse(words: list[str]) -> Callable[[], int]:
+    """The command that the words mean, or the overview that they ask for."""
+    if not words or words[0] in ("-h", "--help"):
+        return _Shown(overview(_COMMANDS, "ncm", "COMMAND", _DESCRIPTION), code=0 if words else BAD_INPUT)
+    name = choose(_COMMANDS, words, "ncm", "command")
+    if name not in _GROUPS:
+        return parse(_COMMANDS[name], f"ncm {name}", words[1:])
+    # every method and every action has options of its own, so its name picks the parser
+    table, what = _GROUPS[name]
+    if len(words) == 1 or words[1] in ("-h", "--help"):
+        text = overview(table, f"ncm {name}", what.upper(), (inspect.getdoc(_COMMANDS[name]) or ""))
+        return _Shown(text, code=0 if words[1:] else BAD_INPUT)
+    part = choose(table, words[1:], f"ncm {name}", what)
+    return parse(table[part], f"ncm {name} {part}", words[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -20,6 +21,8 @@ class Preview:
     - ncm preview aug
     - ncm preview aug --count 64 --no-page
     """
+
+    interrupted: ClassVar[str] = "nothing is lost; the same command begins again"
 
     dataset: tyro.conf.Positional[Path]
     """Folder of the data set."""

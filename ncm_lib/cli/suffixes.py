@@ -15,7 +15,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Suffixes:
-    """Write a text file of suffixes, one per line, for `ncm generate diff-ii --suffixes`.
+    """Write a file of suffixes for `ncm generate diff-ii --suffixes`: text, one per line.
 
     Captions come from a captioner that looks at the images, or from a file. Suffixes are the captions' most frequent
     contexts ("flying over water"), found by counting, or what a program of yours makes of the captions.

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import tyro
 from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from ..training.classifier_config import ClassifierTraining
+from .bars import Bar
+
+if TYPE_CHECKING:
+    from ..training.classifier import ClassifierProgress
 
 
 def _optional(field: FieldInfo) -> tuple[Any, Any]:
@@ -73,8 +77,6 @@ class TrainClassifier:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        from tqdm import tqdm
-
         from ..sources.benchmarks import load_benchmark
         from ..training.classifier import train_classifier
         from .quiet import quiet
@@ -86,12 +88,7 @@ class TrainClassifier:
             data = load_benchmark(name, self.what.data, "train", split=self.what.split)
             if test is None:
                 test = load_benchmark(name, self.what.data, "test", split=self.what.split)
-        with tqdm(total=config.epochs, unit=" epochs") as bar:
-
-            def show(progress: Any) -> None:
-                bar.set_postfix(loss=f"{progress.train_loss:.3f}", validation=f"{progress.validation_accuracy:.3f}")
-                bar.update(progress.epoch - bar.n)
-
+        with _EpochsBar() as show:
             done = train_classifier(
                 data,
                 out=self.what.out,
@@ -116,3 +113,24 @@ class TrainClassifier:
                 f"(mean over classes {100 * done.test['balanced_accuracy']:.2f} %), ECE {100 * done.test['ece']:.2f} %"
             )
         return 0
+
+
+class _EpochsBar:
+    """Epochs, epochs per second, the time that is left, and how well it goes."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> _EpochsBar:
+        return self
+
+    def __call__(self, progress: ClassifierProgress) -> None:
+        if self._bar is None:
+            self._bar = Bar(progress.epochs, "epochs", initial=progress.epoch - 1)
+        told = {"loss": f"{progress.train_loss:.3f}", "validation": f"{progress.validation_accuracy:.3f}"}
+        self._bar.set_postfix(told, refresh=False)
+        self._bar.reach(progress.epoch)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -6,12 +6,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from tqdm import tqdm
 
 from ..training.concepts_config import ConceptTraining
+from .bars import Bar
 
 if TYPE_CHECKING:
     from ..training.concepts_run import TrainingProgress
@@ -91,20 +91,17 @@ class _StepsBar:
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._bar: Any = None
+        self._bar: Bar | None = None
 
     def __enter__(self) -> _StepsBar:
         return self
 
     def __call__(self, progress: TrainingProgress) -> None:
         if self._bar is None:
-            form = "{percentage:3.0f}% |{bar}| {n:.0f}/{total} steps {rate_fmt}  ETA {remaining}{postfix}"
             before = progress.step - progress.made
-            self._bar = tqdm(
-                total=progress.steps, initial=before, unit=" steps", bar_format=form, disable=not self._shown
-            )
+            self._bar = Bar(progress.steps, "steps", initial=before, disable=not self._shown)
         self._bar.set_postfix_str(f"loss {progress.loss:.4f}", refresh=False)
-        self._bar.update(progress.step - self._bar.n)
+        self._bar.reach(progress.step)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

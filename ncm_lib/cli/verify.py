@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -21,6 +22,8 @@ class Verify:
     - ncm verify aug
     - ncm verify aug --repair
     """
+
+    interrupted: ClassVar[str] = "nothing is lost; the same command begins again"
 
     dataset: tyro.conf.Positional[Path]
     """Folder of the data set."""

@@ -184,8 +184,9 @@ def settled(
     Raises:
         InputError: bad numbers, or a prompt that the model does not take.
     """
-    if count < 1 or (isinstance(batch_size, int) and batch_size < 1):
-        raise InputError(f"count is {count} and batch_size is {batch_size}; both must be at least 1.")
+    for name, value in (("count", count), ("batch_size", batch_size)):
+        if isinstance(value, int) and value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1.")
     height, width = renderer.latent_size
     cell = renderer.model.family.latent_cell
     method = method.resolved(seed=seed, latent_height=height, latent_width=width, latent_cell=cell)

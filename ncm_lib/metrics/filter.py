@@ -17,7 +17,7 @@ from ..store.filters import Filter, FilterHead, filter_path
 from ..store.images import decode_image
 from ..store.layout import image_name
 from ..store.ledger import Ledger
-from ..store.manifest import Manifest
+from ..store.manifest import Manifest, refuse_empty
 from ..store.records import Records
 from ..typing import Bool, Float64, Int64
 
@@ -114,8 +114,7 @@ def filter_dataset(
     filter_path(root, named)
     ledger = Ledger.read(root, manifest)
     records = Records(ledger)
-    if not records:
-        raise InputError(f"{root} is a data set without a finished sample; run the generation that made the folder.")
+    refuse_empty(root, manifest, bool(records))
     head = FilterHead(
         by=scorer.by,
         model=scorer.model,

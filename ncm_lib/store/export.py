@@ -16,7 +16,7 @@ from .export_source import Source, Written
 from .export_webdataset import write_webdataset
 from .filters import kept_by
 from .ledger import Ledger
-from .manifest import Manifest
+from .manifest import Manifest, refuse_empty
 from .new_folder import leftovers, new_folder
 
 Target = Literal["webdataset", "parquet", "imagefolder-hard-labels"]
@@ -88,11 +88,7 @@ def export(
     if filter is not None:
         ledger = kept_by(ledger, manifest, filter)
     source = Source(root=root, manifest=manifest, ledger=ledger, on_progress=on_progress or _silent)
-    if not len(source):
-        raise InputError(
-            f"{root} is a data set without a finished sample ({manifest.count} are planned). "
-            f"Run the generation that made the folder again. {' '.join(ledger.damage[:1])}".rstrip()
-        )
+    refuse_empty(root, manifest, bool(len(source)), " ".join(ledger.damage[:1]))
     notes = list(ledger.damage)
     notes += [f"{there} was left by an export that was killed, or that still runs" for there in leftovers(target)]
     with new_folder(target) as folder, plain_errors(target):

@@ -12,7 +12,7 @@ from .disk import plain_errors
 from .ledger import Ledger
 from .line_form import LineForm
 from .lock import all_ranks
-from .manifest import Manifest
+from .manifest import Manifest, refuse_empty
 from .rebuild import rebuild
 from .record import Record
 from .soundness import whole_record
@@ -49,7 +49,8 @@ def index(path: str | Path, *, break_lock: bool = False) -> Indexed:
         break_lock: take the folder over from a dead process on another host.
 
     Raises:
-        InputError: the folder is no data set, a process is writing it, or the disk does not take the files.
+        InputError: the folder is no data set or has no image, a process is writing it, or the disk does not take the
+            files.
 
     Example:
         >>> import ncm_lib as ncm
@@ -62,6 +63,7 @@ def index(path: str | Path, *, break_lock: bool = False) -> Indexed:
     left: list[str] = []
     with all_ranks(root, break_lock=break_lock) as ranks, plain_errors(root):
         ledger = Ledger.read(root, manifest, clean=ranks)
+        refuse_empty(root, manifest, bool(np.any(ledger.sizes >= 0)))
         form = LineForm(manifest)
 
         def own_record(sample: int) -> Record | None:

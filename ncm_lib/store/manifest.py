@@ -70,6 +70,22 @@ class Manifest(BaseModel):
         replace_bytes(root / MANIFEST, f"{text}\n".encode("ascii"), rank)
 
 
+def refuse_empty(root: Path, manifest: Manifest, filled: bool, more: str = "") -> None:
+    """InputError where a data set has a head and nothing behind it.
+
+    Args:
+        root: its folder.
+        manifest: its head.
+        filled: whether there is a finished sample.
+        more: what else is known.
+    """
+    if not filled:
+        raise InputError(
+            f"{root} is a data set without a finished sample ({manifest.count} planned). "
+            f"Run the generation that made the folder again. {more}".rstrip()
+        )
+
+
 def difference(there: Manifest, here: Manifest) -> list[str]:
     """What keeps a run from going on with a data set, one line per field; empty when it may go on.
 

@@ -15,7 +15,7 @@ from .disk import plain_errors, replace_bytes
 from .images import decode_image, decode_mask
 from .layout import PREVIEW, safe_join
 from .ledger import Ledger
-from .manifest import Manifest
+from .manifest import Manifest, refuse_empty
 from .record import Record
 from .tiles import PAPER, SMALLEST, tile
 
@@ -33,11 +33,12 @@ def preview(path: str | Path, *, cells: int = 32) -> Path:
         The picture's path.
 
     Raises:
-        InputError: no data set, or a folder that cannot be written.
+        InputError: no data set, one without a finished image, or a folder that cannot be written.
     """
     root = Path(path)
     manifest = Manifest.read(root)
     ledger = Ledger.read(root, manifest)
+    refuse_empty(root, manifest, bool(ledger.done.any()))
     with plain_errors(root / PREVIEW):
         return write_preview(root, manifest, ledger, cells=cells)
 

@@ -21,7 +21,7 @@ from .disk import plain_errors, replace_bytes
 from .images import decode_image, decode_mask
 from .layout import safe_join
 from .ledger import Ledger
-from .manifest import Manifest
+from .manifest import Manifest, refuse_empty
 from .outline import outline
 from .record import Record
 from .thumbnail import data_uri, thumbnail
@@ -50,11 +50,12 @@ def preview_page(
         The page's path.
 
     Raises:
-        InputError: no data set, or a folder that cannot be written.
+        InputError: no data set, one without a finished image, or a folder that cannot be written.
     """
     root = Path(path)
     manifest = Manifest.read(root)
     ledger = Ledger.read(root, manifest)
+    refuse_empty(root, manifest, bool(ledger.done.any()))
     done = np.flatnonzero(ledger.done)
     chosen = done[np.linspace(0, len(done) - 1, min(cells, len(done)), dtype=np.int64)]
     samples: list[dict[str, Any]] = []

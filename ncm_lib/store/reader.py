@@ -19,7 +19,7 @@ from .filters import kept_by
 from .images import decode_image
 from .layout import ImageFormat, image_name
 from .ledger import Ledger
-from .manifest import Manifest
+from .manifest import Manifest, refuse_empty
 from .records import Records
 
 
@@ -64,11 +64,7 @@ class SyntheticDataset(Dataset[tuple[Any, Tensor]]):
         self._image_format: ImageFormat = manifest.image_format
         self.records = Records(ledger)
         self._transform = image_to_tensor if transform is None else transform
-        if not self.records:
-            raise InputError(
-                f"{self.path} is a data set without a finished sample ({manifest.count} are planned). "
-                "Run the generation that made the folder again."
-            )
+        refuse_empty(self.path, manifest, bool(self.records))
         if ledger.damage:
             more = f" (and {len(ledger.damage) - 1} more)" if len(ledger.damage) > 1 else ""
             warnings.warn(f"{self.path}: {ledger.damage[0]}{more} `ncm verify` lists all.", stacklevel=2)

@@ -161,7 +161,7 @@ def test_a_signal_ends_it_cleanly_and_the_same_command_goes_on(tiny_folder, phot
     process.send_signal(signal.SIGTERM)
     text = process.communicate(timeout=100)[1]
     assert process.returncode == 143, text
-    assert "ncm: terminated; finished samples are kept, the same command continues" in text
+    assert "ncm: terminated; what is finished is kept, the same command continues" in text
     assert "Traceback" not in text
     assert re.search(r"[123] images made by this run, [123] of 4 are there", text)
     there = len(list(pool.glob("[cp]*.safetensors")))

@@ -138,7 +138,7 @@ def test_options_that_make_no_sense_are_refused(options: Any, message: str, data
 def test_no_data_set_and_one_without_a_sample_are_refused(dataset: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no data set"):
         export(tmp_path, to="parquet", out=tmp_path.parent / "out")
-    with pytest.raises(InputError, match=r"without a finished sample \(5 are planned\)"):
+    with pytest.raises(InputError, match=r"without a finished sample \(5 planned\)"):
         export(dataset([]), to="parquet", out=tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
 

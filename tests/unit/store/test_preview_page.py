@@ -120,10 +120,9 @@ def test_samples_without_a_mask_have_no_outline(manifest: Any, item: Any, tmp_pa
     assert content(preview_page(tmp_path))["samples"][0]["mask"] is None
 
 
-def test_a_data_set_without_a_sample_has_an_empty_page(dataset: Any) -> None:
-    page = content(preview_page(dataset([])))
-    assert page["samples"] == []
-    assert page["about"] == "noisecutmix · 0 of 5 samples finished · 4 classes"
+def test_a_data_set_without_a_sample_is_refused(dataset: Any) -> None:
+    with pytest.raises(InputError, match=r"without a finished sample \(5 planned\)\. Run the generation that made"):
+        preview_page(dataset([]))
 
 
 def test_two_thousand_samples_stay_under_20_mb(dataset: Any, item: Any, manifest: Any, tmp_path: Path) -> None:
