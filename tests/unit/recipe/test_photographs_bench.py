@@ -53,7 +53,7 @@ def scenes(count: int, seed: int) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(one).resize((96, 96), Image.Resampling.BICUBIC)) for one in coarse])
 
 
-def test_a_copy_of_a_crop_is_found_mirrored_darker_and_softer_and_new_pictures_are_not(bench):
+def test_a_copy_of_a_crop_is_found_mirrored_redder_and_softer_and_new_pictures_are_not(bench):
     train, unseen, new = scenes(50, 0), scenes(400, 1), scenes(400, 2)
     features = {name: rows.reshape(len(rows), -1)[:, ::97].astype(np.float32) for name, rows in
                 (("train", train), ("unseen", unseen), ("new", new))}  # fmt: skip
@@ -67,7 +67,8 @@ def test_a_copy_of_a_crop_is_found_mirrored_darker_and_softer_and_new_pictures_a
     found = thresholds.found(bench.copies.distances(bench.copies.thumbnails(new), features["new"], views))
     assert found["either"].mean() < 0.05
     soft = crops[:, ::2, ::2].repeat(2, axis=1).repeat(2, axis=2)
-    for copied in (crops, bench.copies.mirrored(crops), crops // 2 + 30, soft):
+    reddened = crops // 4 + np.array([150, 0, 60], np.uint8)
+    for copied in (crops, bench.copies.mirrored(crops), reddened, soft):
         at = bench.copies.distances(bench.copies.thumbnails(copied), features["unseen"][:50], views)
         assert thresholds.found(at)["layout"].all()
         assert thresholds.found(at)["either"].all()
@@ -163,6 +164,25 @@ def test_every_measurement_of_a_model_is_made_once_and_noted(bench, data, tmp_pa
     assert bench.photographs_model.main() == code
     assert asked == [12, 12]
     assert json.loads((tmp_path / "bench" / "results.json").read_text()) == found
+
+
+@pytest.mark.parametrize(
+    ("reached", "missed"),
+    [
+        ({"share": 0.8, "copied": 0.1, "of_noise": 0.5, "of_pixels": 0.55}, []),
+        ({"share": 0.79, "copied": 0.1, "of_noise": 0.5, "of_pixels": 0.5}, ["recognised / real is at least 0.8"]),
+        ({"share": 0.9, "copied": 0.11, "of_noise": 0.5, "of_pixels": 0.5}, ["near-duplicates are at most 0.1"]),
+        ({"share": 0.9, "copied": 0.0, "of_noise": 0.49, "of_pixels": 0.5}, ["label agreement is at least 0.5"]),
+        (
+            {"share": 0.9, "copied": 0.0, "of_noise": 0.6, "of_pixels": 0.66},
+            ["and not below pixel CutMix's by more than 0.05"],
+        ),
+    ],
+)
+def test_a_model_passes_when_it_reaches_every_bar(bench, reached, missed):
+    passed = bench.photographs_model.bars(**reached)
+    assert len(passed) == 4
+    assert [name for name, good in passed.items() if not good] == missed
 
 
 def test_a_folder_of_measurements_belongs_to_one_model(bench, data, tmp_path, monkeypatch):
