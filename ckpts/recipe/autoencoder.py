@@ -101,9 +101,10 @@ def train(
                 f"kl {kl.item():.3f} seconds {time.monotonic() - started:.0f}",
                 flush=True,
             )
-        if step % 100 == 0 or step == settings.steps or time.monotonic() - started > seconds:
+        out_of_time = time.monotonic() - started > seconds
+        if checkpoint.due() or step == settings.steps or out_of_time:
             checkpoint.save(step)
-        if time.monotonic() - started > seconds and step < settings.steps:
+        if out_of_time and step < settings.steps:
             return None
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images, settings))
     return vae.eval()

@@ -1,10 +1,14 @@
 """Atomic training checkpoints: a killed run continues at the last saved step."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+
+SECONDS = 120
+"""How much of its work a killed run may lose."""
 
 
 class Checkpoint:
@@ -13,6 +17,11 @@ class Checkpoint:
     def __init__(self, file: Path, parts: dict[str, Any]) -> None:
         self.file = file
         self.parts = parts
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the last save is a while ago."""
+        return time.monotonic() - self._saved >= SECONDS
 
     def load(self) -> int:
         """Restore all parts; the step to continue from (0 without a file)."""
@@ -29,6 +38,7 @@ class Checkpoint:
         temporary = self.file.with_suffix(".tmp")
         torch.save({"step": step} | {name: part.state_dict() for name, part in self.parts.items()}, temporary)
         temporary.replace(self.file)
+        self._saved = time.monotonic()
 
 
 def same_work(work: Path, settings: dict[str, Any]) -> None:

@@ -34,7 +34,6 @@ class Settings:
     """Prompts of a class, drawn with equal chances; a template may stand there more than once."""
     average: float = 0.999
     """Decay of the averaged weights."""
-    save_every: int = 250
     bfloat16: bool = False
     """Compute in bfloat16 where torch's autocast does; the weights stay in float32."""
 
@@ -165,7 +164,7 @@ def train(
                 log.write(json.dumps(record) + "\n")
             print(record, flush=True)
         out_of_time = time.monotonic() - started > seconds
-        if step % settings.save_every == 0 or step == settings.steps or out_of_time:
+        if checkpoint.due() or step == settings.steps or out_of_time:
             checkpoint.save(step)
         if out_of_time and step < settings.steps:
             return None

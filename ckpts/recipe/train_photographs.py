@@ -37,7 +37,6 @@ RECIPE = stages.Recipe(
         widths=(64, 128, 192),
         templates=("a photo of a {}", "a photo of a {}", "a photo of a {}", "a picture of a {}", "{}"),
         average=0.9995,
-        save_every=100,
         bfloat16=True,
     ),
     guidance_scale=3.0,

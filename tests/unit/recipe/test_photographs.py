@@ -142,6 +142,36 @@ def test_the_colour_model_trains_in_pieces_and_knows_nothing_of_what_was_held_ou
     assert "lemon</w>" not in vocabulary
 
 
+def test_a_training_that_is_killed_goes_on_at_the_last_checkpoint(recipe, tmp_path, monkeypatch):
+    full = recipe.train_photographs.RECIPE.autoencoder
+    settings = replace(full, size=16, widths=(32, 32), steps=4, batch=2)
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    calls = []
+
+    def distance(decoded, pixels):
+        calls.append(len(calls))
+        if "killed" in work.name and len(calls) == 3:
+            raise KeyboardInterrupt
+        return (decoded - pixels).abs().mean()
+
+    def train():
+        return recipe.autoencoder.train(images, settings, work, seconds=600, perceptual=distance)
+
+    work = tmp_path / "whole"
+    whole = train()
+    assert len(calls) == 4
+    calls.clear()
+    work = tmp_path / "killed"
+    monkeypatch.setattr(recipe.checkpoint, "SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    monkeypatch.setattr(recipe.checkpoint, "SECONDS", 600)
+    continued = train()
+    assert len(calls) == 3 + 2
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, continued.state_dict()[name]), name
+
+
 def test_lpips_of_the_loss_has_to_be_named(recipe, tmp_path):
     settings = replace(recipe.train_photographs.RECIPE.autoencoder, steps=1, batch=1)
     with pytest.raises(SystemExit, match="name its weights with --lpips"):
