@@ -16,7 +16,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
     """Import an optional ``module``.
 
     Raises:
-        MissingExtraError: it is not installed; the message names ``pip install "noisecutmix[EXTRA]"``.
+        MissingExtraError: it is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(module)
@@ -24,6 +24,18 @@ def import_extra(module: str, extra: str) -> ModuleType:
         if error.name != module.partition(".")[0]:
             raise
         raise MissingExtraError(
-            f"The package {module.partition('.')[0]!r} is not installed; this feature needs it. "
-            f'Install it with: pip install "noisecutmix[{extra}]"'
+            f"The package {module.partition('.')[0]!r} is not installed; this feature needs it. {how_to_install(extra)}"
         ) from error
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra, for those who have a clone and for those who have the package alone.
+
+    Example:
+        >>> how_to_install("ray")
+        'Install it with: pip install "noisecutmix[ray]", or in a clone of the repository: pip install -e ".[ray]"'
+    """
+    return (
+        f'Install it with: pip install "noisecutmix[{extra}]", or in a clone of the repository: '
+        f'pip install -e ".[{extra}]"'
+    )

@@ -13,6 +13,7 @@ from PIL import Image
 from ..errors import InputError
 from ..plan.files import read_json
 from .fingerprint import fingerprint
+from .hub import folder_of
 from .load import named_device
 
 _LEGAL = "legal: a folder with a BLIP captioner (BlipForConditionalGeneration), or its hub id such as owner/name"
@@ -52,7 +53,7 @@ def load_captioner(source: str | Path, *, device: str | None = None) -> Captione
     import transformers
 
     target = named_device(device)
-    folder = _folder(str(source))
+    folder = folder_of(source, ["*.json", "*.txt", "*.safetensors"], what="captioner", legal=_LEGAL)
     config = read_json(folder / "config.json", _LEGAL)
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "blip":
@@ -76,21 +77,4 @@ def load_captioner(source: str | Path, *, device: str | None = None) -> Captione
         raise InputError(
             f"The captioner in {folder} could not be loaded ({type(error).__name__}: {text[0] if text else ''}); "
             f"{_LEGAL}, with safetensors weights."
-        ) from error
-
-
-def _folder(source: str) -> Path:
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return path
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"There is no captioner at {source!r}; {_LEGAL}.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
-    except Exception as error:  # the hub client raises its own, the connection's and the OS's errors
-        raise InputError(
-            f"There is no folder {source!r}, and the hub gave no model of that id ({type(error).__name__}: {error}); "
-            f"{_LEGAL}."
         ) from error

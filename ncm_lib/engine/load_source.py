@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
+from .hub import folder_of
 from .load_folder import INDEX
 
 _PICKLES = {".ckpt", ".bin", ".pt", ".pth"}
@@ -60,19 +61,7 @@ def demo_folder() -> Path:
 def _folder(source: str, patterns: list[str]) -> Path:
     if source == "demo":
         return demo_folder()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        if not (path / INDEX).is_file():
-            raise InputError(f"The folder {source} has no {INDEX}, so it is no diffusers model; {_LEGAL}.")
-        return path
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"There is no model at {source!r}; {_LEGAL}.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=patterns))
-    except Exception as error:  # the hub client raises its own, requests' and the OS's errors
-        raise InputError(
-            f"There is no folder {source!r}, and the hub gave no model of that id "
-            f"({type(error).__name__}: {error}); {_LEGAL}."
-        ) from error
+    folder = folder_of(source, patterns, what="model", legal=_LEGAL)
+    if not (folder / INDEX).is_file():
+        raise InputError(f"The folder {source} has no {INDEX}, so it is no diffusers model; {_LEGAL}.")
+    return folder

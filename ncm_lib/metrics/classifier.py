@@ -14,13 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.fingerprint import fingerprint
-from ..errors import InputError, MissingExtraError
+from ..engine.hub import folder_of
+from ..errors import InputError, MissingExtraError, how_to_install
 from ..typing import Float32, Float64, UInt8
 from .cosine import last_linear, see_directions, unit_weights
 from .preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation
 
 HEAD = "classifier.json"
 BATCH = 128
+_LEGAL = (
+    "legal: a folder that `ncm train-classifier` wrote, a folder of a transformers image classifier (config.json, "
+    "model.safetensors; pickled weights are not read), or a hub id such as owner/name"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +98,8 @@ def load_classifier(source: str | Path, *, device: str | None = None) -> Classif
         MissingExtraError: it is one of timm's, and timm is not installed.
     """
     path = Path(source)
-    folder = path / "model" if (path / "model" / HEAD).is_file() else path
-    module = pretrained(str(folder))
+    folder = classifier_folder(path / "model" if (path / "model" / HEAD).is_file() else source)
+    module = pretrained(folder)
     if (folder / HEAD).is_file():
         classes, preparation, scale = _head(folder / HEAD)
         if scale is not None:
@@ -102,7 +107,7 @@ def load_classifier(source: str | Path, *, device: str | None = None) -> Classif
     else:
         labels = module.config.id2label
         classes = tuple(str(labels[place]) for place in sorted(labels))
-        preparation = preparation_of(str(folder))
+        preparation = preparation_of(folder)
     module.eval().to(device_of(device))
     return Classifier(name=str(source), module=module, classes=classes, preparation=preparation)
 
@@ -141,15 +146,24 @@ def save_classifier(folder: Path, module: Any, classes: tuple[str, ...], prepara
         (folder / name).write_text(f"{json.dumps(content, indent=2)}\n", encoding="utf-8")
 
 
-def pretrained(source: str, **options: Any) -> Any:
+def classifier_folder(source: str | Path) -> Path:
+    """The folder of a transformers image classifier; one of the hub's is downloaded, or found where it lies already.
+
+    Raises:
+        InputError: there is none.
+    """
+    return folder_of(source, ["*.json", "*.safetensors"], what="image classifier", legal=_LEGAL)
+
+
+def pretrained(source: str | Path, **options: Any) -> Any:
     """A transformers image classifier.
 
     Args:
-        source: folder or hub id.
+        source: its folder.
         options: of ``from_pretrained``, such as ``num_labels``.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: there is none in it, or it cannot be read.
         MissingExtraError: timm is needed and not installed.
     """
     from transformers import AutoModelForImageClassification
@@ -161,27 +175,21 @@ def pretrained(source: str, **options: Any) -> Any:
         raise no_timm(source) from error
     except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
         raise InputError(
-            f"There is no image classifier at {source!r} ({_first_line(error)}). Legal: a folder that `ncm "
-            "train-classifier` wrote, a folder of a transformers image classifier (config.json, model.safetensors), or "
-            "a hub id such as owner/name. Pickled weights are not read."
+            f"There is no image classifier at {str(source)!r} ({_first_line(error)}); {_LEGAL}."
         ) from error
 
 
-def no_timm(source: str) -> MissingExtraError:
+def no_timm(source: str | Path) -> MissingExtraError:
     """The error for classifiers of timm where timm is missing."""
     return MissingExtraError(
-        f"The classifier {source!r} is one of timm's, and timm is not installed. Install it with: "
-        'pip install "noisecutmix[timm]"'
+        f"The classifier {str(source)!r} is one of timm's, and timm is not installed. {how_to_install('timm')}"
     )
 
 
-def preparation_of(source: str) -> Preparation:
+def preparation_of(source: str | Path) -> Preparation:
     """Size and normalisation as ``preprocessor_config.json`` says it; 224 px and ImageNet's colours without one."""
-    from transformers.utils import cached_file
-
     try:
-        file = cached_file(source, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False)
-        fields: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+        fields: dict[str, Any] = json.loads((Path(source) / "preprocessor_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         fields = {}
     side = _side(fields.get("size"), 224)

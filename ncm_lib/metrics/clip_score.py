@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..engine.fingerprint import fingerprint
+from ..engine.hub import folder_of
 from ..engine.load import named_device
 from ..errors import InputError
 from ..plan.classes import ClassList
@@ -46,9 +47,10 @@ class ClipScore:
     def __init__(self, model: str | Path, *, prompt: str = DEFAULT_TEMPLATE, device: str | None = None) -> None:
         from transformers import CLIPModel, CLIPTokenizer
 
+        folder = folder_of(model, ["*.json", "*.txt", "*.safetensors"], what="CLIP model", legal=_LEGAL)
         try:
-            network: Any = CLIPModel.from_pretrained(str(model), use_safetensors=True)
-            self._tokenizer: Any = CLIPTokenizer.from_pretrained(str(model))
+            network: Any = CLIPModel.from_pretrained(folder, use_safetensors=True)
+            self._tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
         except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"There is no CLIP model at {str(model)!r} ({first}); {_LEGAL}.") from error

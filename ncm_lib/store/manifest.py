@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ..errors import InputError
+from ..plan.differences import differences
 from ..plan.files import parse_model
 from .disk import replace_bytes
 from .layout import MANIFEST, ImageFormat
@@ -96,12 +97,9 @@ def difference(there: Manifest, here: Manifest) -> list[str]:
     if all(getattr(there, key) == getattr(here, key) for key in keys):
         return []
     ours, theirs = (dict(_flat(side.model_dump(mode="json", exclude={"count"}))) for side in (here, there))
-    lines = [
-        f"{key}: the data set has {_shown(theirs, key)}, this run has {_shown(ours, key)}"
-        for key in dict.fromkeys([*theirs, *ours])
-        if theirs.get(key, _NOTHING) != ours.get(key, _NOTHING)
-    ]
-    return [line for line in lines if not line.startswith(("plan_hash:", "render_hash:"))] or lines
+    lines = differences(theirs, ours, "the data set")
+    plain = [line for key, line in lines.items() if key not in ("plan_hash", "render_hash")]
+    return plain or list(lines.values())
 
 
 def continued(path: Path, there: Manifest, here: Manifest) -> Manifest:
@@ -127,13 +125,6 @@ def continued(path: Path, there: Manifest, here: Manifest) -> Manifest:
             f"a data set can grow but not shrink. Ask for {there.count} or more, or take a new folder."
         )
     return there.model_copy(update={"count": here.count})
-
-
-_NOTHING = object()
-
-
-def _shown(fields: dict[str, JsonValue], key: str) -> str:
-    return json.dumps(fields[key], ensure_ascii=False) if key in fields else "no such field"
 
 
 def _flat(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import InputError
-from ..metrics.classifier import no_timm, preparation_of, pretrained
+from ..metrics.classifier import classifier_folder, no_timm, preparation_of, pretrained
 from ..metrics.cosine import see_directions
 from ..metrics.preparation import Preparation
 from .classifier_config import ClassifierTraining
 from .losses import LDAM_SCALE
+
+_LEGAL = "legal: resnet-32px, a folder of a transformers image classifier, or a hub id such as owner/name"
 
 
 def small_resnet(num_classes: int) -> Any:
@@ -60,15 +63,18 @@ def _ordinary(config: ClassifierTraining, classes: tuple[str, ...]) -> tuple[Any
             module.config.id2label, module.config.label2id = labels["id2label"], labels["label2id"]
             half = (0.5, 0.5, 0.5)
             return module, Preparation(resolution=side, resize=resize, mean=half, std=half)
+        if "/" not in config.model and not Path(config.model).is_dir():
+            raise InputError(f"There is no image classifier {config.model!r}; {_LEGAL}.")
+        folder = classifier_folder(config.model)
         if config.pretrained:
-            module = pretrained(config.model, **labels, ignore_mismatched_sizes=True)
+            module = pretrained(folder, **labels, ignore_mismatched_sizes=True)
         else:
-            module = _untrained(config.model, labels)
-        theirs = preparation_of(config.model)
+            module = _untrained(folder, labels)
+        theirs = preparation_of(folder)
         return module, Preparation(resolution=side, resize=resize, mean=theirs.mean, std=theirs.std)
 
 
-def _untrained(source: str, labels: dict[str, Any]) -> Any:
+def _untrained(source: Path, labels: dict[str, Any]) -> Any:
     from transformers import AutoConfig, AutoModelForImageClassification
 
     try:
@@ -77,6 +83,6 @@ def _untrained(source: str, labels: dict[str, Any]) -> Any:
         raise no_timm(source) from error
     except (OSError, ValueError) as error:
         raise InputError(
-            f"There is no image classifier's config at {source!r} ({str(error).partition(chr(10))[0][:200]}). Legal: "
-            "resnet-32px, a folder of a transformers image classifier, or a hub id such as owner/name."
+            f"There is no image classifier's config at {str(source)!r} ({str(error).partition(chr(10))[0][:200]}); "
+            f"{_LEGAL}."
         ) from error

@@ -16,6 +16,7 @@ from ..metrics.classifier import save_classifier
 from ..metrics.drawings import confusion_picture, reliability_picture
 from ..metrics.preparation import Preparation
 from ..metrics.scores import Scores
+from ..plan.differences import differences
 from ..store.disk import replace_bytes
 
 HEAD, RESULT, METRICS, CHECKPOINT, MODEL = (
@@ -42,14 +43,10 @@ def settle(folder: Path, head: dict[str, Any]) -> None:
             )
         replace_bytes(path, _json(head))
         return
-    there, here = _flat(_read(path)), _flat(head)
-    lines = [
-        f"  {key}: the folder has {_shown(there, key)}, this run has {_shown(here, key)}"
-        for key in dict.fromkeys([*there, *here])
-        if _shown(there, key) != _shown(here, key)
-    ]
-    if lines:
-        listed = "\n".join(lines)
+    # as JSON gives it back
+    there, here = _flat(_read(path)), _flat(json.loads(_json(head)))
+    if lines := differences(there, here, "the folder").values():
+        listed = "\n".join(f"  {line}" for line in lines)
         raise InputError(
             f"{folder} holds another classifier training than this run's:\n{listed}\n"
             "Take a new folder for this run, or give the settings that the training there has; nothing was "
@@ -144,8 +141,3 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _flat(head: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in head.items() if key != "config"} | head.get("config", {})
-
-
-def _shown(fields: dict[str, Any], key: str) -> str:
-    text = json.dumps(fields[key], ensure_ascii=False) if key in fields else "no such field"
-    return text if len(text) <= 200 else f"{text[:200]}..."

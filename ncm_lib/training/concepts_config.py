@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..errors import InputError
+from ..plan.differences import differences
 from ..plan.files import parse_model
 from ..plan.prompts import DEFAULT_TEMPLATE
 
@@ -146,15 +147,10 @@ class TrainingHead(BaseModel):
 
     def must_equal(self, other: TrainingHead, folder: Path) -> None:
         """Raise InputError with every field in which the training in ``folder`` (self) and this run (other) differ."""
-        there, here = (_flat(head.model_dump(mode="json")) for head in (self, other))
-        lines = [
-            f"  {key}: the folder has {_shown(there, key)}, this run has {_shown(here, key)}"
-            for key in dict.fromkeys([*there, *here])
-            # a renamed model folder is the same model
-            if key != "model" and there.get(key, _NOTHING) != here.get(key, _NOTHING)
-        ]
-        if lines:
-            listed = "\n".join(lines)
+        # a renamed model folder is the same model
+        there, here = (_flat(head.model_dump(mode="json", exclude={"model"})) for head in (self, other))
+        if lines := differences(there, here, "the folder").values():
+            listed = "\n".join(f"  {line}" for line in lines)
             raise InputError(
                 f"{folder} holds another concept training than this run's:\n{listed}\n"
                 "Take a new folder for this run, or give the settings that the training there has; nothing was "
@@ -162,13 +158,5 @@ class TrainingHead(BaseModel):
             )
 
 
-_NOTHING = object()
-
-
 def _flat(head: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in head.items() if key != "config"} | head["config"]
-
-
-def _shown(fields: dict[str, Any], key: str) -> str:
-    text = json.dumps(fields[key], ensure_ascii=False) if key in fields else "no such field"
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -47,4 +47,7 @@ def test_ray_and_a_shard_do_not_go_together(asked, tmp_path, capsys):
 def test_without_the_package_the_extra_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*GENERATE, "--out", str(tmp_path / "set"), "--ray"]) == 2
-    assert 'pip install "noisecutmix[ray]"' in capsys.readouterr().err
+    assert (
+        'pip install "noisecutmix[ray]", or in a clone of the repository: pip install -e ".[ray]"'
+        in capsys.readouterr().err
+    )

@@ -130,7 +130,7 @@ def test_what_is_no_captioner_is_refused(blip, tiny_folder, tmp_path):
         load_captioner(tiny_folder / "text_encoder")
     with pytest.raises(InputError, match="The device 'tpu' is not to be had"):
         load_captioner(blip, device="tpu")
-    with pytest.raises(InputError, match="the hub gave no model of that id"):
+    with pytest.raises(InputError, match="the hub gave no captioner of that id"):
         load_captioner("nobody/nothing")
 
 

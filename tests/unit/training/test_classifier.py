@@ -25,6 +25,7 @@ from ncm_lib.store.writer import DatasetWriter
 from ncm_lib.training.accelerators import one_accelerator
 from ncm_lib.training.classifier import train_classifier
 from ncm_lib.training.classifier_config import ClassifierTraining
+from ncm_lib.training.classifier_files import settle
 from ncm_lib.training.classifier_images import Pictures
 
 NAMES = ("robin", "wren")
@@ -282,6 +283,14 @@ def test_synthetic_images_made_from_validation_images_are_told(birds, tmp_path, 
     assert "made from 1 of the 12 validation images" in told.notes[0]
 
 
+def test_a_training_that_differs_far_behind_in_a_long_list_is_another_one(tmp_path):
+    names = [f"class {number}" for number in range(200)]
+    settle(tmp_path, {"classes": names, "config": {"epochs": 1}})
+    settle(tmp_path, {"classes": tuple(names), "config": {"epochs": 1}})
+    with pytest.raises(InputError, match=r'classes: the folder has .*"class 199"\] .*this run has .*"owl"\] '):
+        settle(tmp_path, {"classes": [*names[:-1], "owl"], "config": {"epochs": 1}})
+
+
 def test_another_training_in_the_folder_is_refused_field_by_field(birds, tmp_path):
     run(birds, tmp_path / "out", epochs=1)
     with pytest.raises(InputError, match=r"learning_rate: the folder has 0.001, this run has 0.1"):
@@ -349,9 +358,25 @@ def test_a_classifier_of_timm_without_timm_names_the_extra(birds, tmp_path):
         run(birds, tmp_path / "out", model=str(start))
 
 
-def test_a_classifier_that_is_not_there_is_one_message(birds, tmp_path):
-    with pytest.raises(InputError, match="There is no image classifier at 'no-such/model'"):
-        run(birds, tmp_path / "out", model="no-such/model")
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (
+            "no-such/model",
+            r"no folder 'no-such/model', and the hub gave no image classifier of that id \(.*\); legal",
+        ),
+        ("./no-such/model", r"There is no image classifier at '\./no-such/model'; legal: "),
+        ("../far/no-such/model", r"There is no image classifier at '\.\./far/no-such/model'; legal: "),
+        ("resnet-32pxx", "There is no image classifier 'resnet-32pxx'; legal: resnet-32px, a folder"),
+    ],
+)
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_classifier_that_is_not_there_is_one_message(birds, tmp_path, caplog, capsys, model, text, pretrained):
+    with pytest.raises(InputError, match=text) as error:
+        run(birds, tmp_path / "out", model=model, pretrained=pretrained)
+    assert "\n" not in str(error.value)
+    assert caplog.text == ""
+    assert "Retry" not in capsys.readouterr().err
 
 
 def test_a_device_that_is_not_there_is_refused(birds, tmp_path):
