@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,21 @@ from fashion import RECIPE, recipe
 from PIL import Image
 from tqdm import tqdm
 
+from ncm_lib import SyntheticDataset, load_source
+from ncm_lib.metrics.classifier import Classifier, load_classifier
 from ncm_lib.training.compare import Comparison, compare
 from ncm_lib.training.compare_plan import ComparePlan, load_plan
 from ncm_lib.training.compare_report import Line, table
+from ncm_lib.training.compare_tasks import task_graph
 
 PRIVILEGED_TEST = 500
 """Test images per class with all ten classes; with the five held-out ones there are twice as many, for the time."""
 SURE = 0.05
+ONE_CLASS = ("sd-random", "diff-ii", "diff-aug")
+RECOGNISED = (
+    "Synthetic images that a classifier puts into their own class, among all ten. The classifier is that of (a)'s last "
+    "row; means over the seeds:"
+)
 HELD_OUT = ("pullover", "coat", "shirt", "sandal", "ankle boot")
 PARTS = {
     "privileged": "**(a) Privileged generator**, ten classes: the demo model, trained on 6,000 labelled images of each",
@@ -66,7 +74,7 @@ def main() -> int:
             done = compare(file, out=out, jobs=options.jobs, only=options.only, on_task=shown(bar))
         failed += done.failed
         text.append(f"{title}. {spent(done)}\n\n{tables(load_plan(file), done)}")
-    page = "\n\n".join(text)
+    page = "\n\n".join([*text, f"{RECOGNISED}\n\n{recognised(options.work)}"])
     (options.work / "tables.md").write_text(f"{page}\n", encoding="utf-8")
     print(page)
     if options.readme is not None:
@@ -159,6 +167,58 @@ def cells(line: Line, seeds: int) -> list[str]:
         f"**{text}**" if line.p_holm < SURE else text,
         f"{line.p_holm:.3f}" if line.p_holm >= 0.001 else "< 0.001",
     ]
+
+
+def recognised(work: Path) -> str:
+    """How many of the synthetic images with one class are named right, by method and shots.
+
+    The classifier of (a)'s last row, which has seen all training images of the ten classes, judges the images of the
+    same seed. The last line are real test images.
+    """
+    plans = {part: load_plan(work / f"{part}.toml") for part in PARTS}
+    graphs = {part: task_graph(plan) for part, plan in plans.items()}
+    judges = {
+        cell.seed: load_classifier(work / "privileged" / "tasks" / graphs["privileged"].tasks[cell.key].name / "out")
+        for cell in graphs["privileged"].cells
+        if cell.row == plans["privileged"].rows[-1].name
+    }
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    heads: list[str] = []
+    for part, graph in graphs.items():
+        real = load_source(plans[part].data.test)
+        for cell in graph.cells:
+            row = next(row for row in plans[part].rows if row.name == cell.row)
+            column = f"({'ab'[list(PARTS).index(part)]}), {cell.shots} shots"
+            heads += [column] if column not in heads else []
+            if row.method == row.name and row.name in ONE_CLASS:
+                (need,) = graph.tasks[cell.key].needs
+                data = SyntheticDataset(work / part / "tasks" / graph.tasks[need].name / "out", transform=as_it_is)
+                names = [data.classes[record.class_ids[0]] for record in data.records]
+                images = (data[place][0] for place in range(len(data)))
+            elif row.name == plans[part].baseline:
+                names = [real.classes.names[class_id] for class_id in real.class_ids]
+                images = (real.read(place) for place in range(len(real)))
+            else:
+                continue
+            name = row.method or "real test images"
+            found.setdefault(name, {}).setdefault(column, {})[cell.seed] = share(judges[cell.seed], images, names)
+    lines = [["images of", *heads], ["---"] * (1 + len(heads))]
+    for name, columns in sorted(found.items(), key=lambda item: item[0] == "real test images"):
+        shares = [100 * np.mean(list(columns[column].values())) for column in heads]
+        lines.append([name, *(f"{value:.1f} %" for value in shares)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def share(judge: Classifier, images: Iterable[Image.Image], names: Sequence[str]) -> float:
+    """Share of the images that the judge puts into their class."""
+    ready = judge.preparation
+    guesses = judge.probabilities(ready.cropped(ready.scaled(image.convert("RGB"))) for image in images).argmax(axis=1)
+    return float(np.mean([judge.classes[guess] == name for guess, name in zip(guesses, names, strict=True)]))
+
+
+def as_it_is(image: Image.Image) -> Image.Image:
+    """No tensor."""
+    return image
 
 
 def spent(done: Comparison) -> str:

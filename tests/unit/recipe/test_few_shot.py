@@ -8,8 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from ncm_lib.metrics.classifier import Classifier
+from ncm_lib.metrics.preparation import Preparation
+from ncm_lib.training.backbones import small_resnet
 from ncm_lib.training.classifier_schedule import Schedule
 from ncm_lib.training.compare import Comparison
 from ncm_lib.training.compare_plan import load_plan
@@ -134,3 +138,15 @@ def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(few_shot)
         "| MixUp | 55.0 ± 7.1 (2 of 3 seeds) | +4.0 (-46.8 to +54.8) | 0.500 | failed |  |  |",
     ]
     assert lines[0].count("|") == lines[1].count("|") == 8
+
+
+def test_the_share_counts_by_name_what_the_judge_puts_into_its_class(few_shot):
+    module = small_resnet(2).eval()
+    with torch.no_grad():
+        module.classifier[-1].weight.zero_()
+        module.classifier[-1].bias.copy_(torch.tensor([0.0, 1.0]))
+    half = (0.5, 0.5, 0.5)
+    ready = Preparation(resolution=32, resize=32, mean=half, std=half)
+    judge = Classifier(name="says coat", module=module, classes=("bag", "coat"), preparation=ready)
+    images = [Image.new("L", (32, 32), gray) for gray in (0, 100, 200)]
+    assert few_shot.share(judge, images, ["coat", "bag", "coat"]) == pytest.approx(2 / 3)
