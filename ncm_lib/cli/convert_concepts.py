@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import tyro
 
+from ..wording import counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertConcepts:
@@ -50,5 +52,5 @@ class ConvertConcepts:
         save_concepts(self.out, concepts)
         lora = f"LoRA of rank {concepts.rank} on {len(concepts.lora)} layers" if concepts.lora else "no LoRA"
         words = sum(len(vectors) for vectors in concepts.embeddings.values())
-        print(f"{self.out}: {len(concepts.classes)} classes, {words} vectors, {lora}")
+        print(f"{self.out}: {counted(len(concepts.classes), 'class', 'classes')}, {counted(words, 'vector')}, {lora}")
         return 0

@@ -19,6 +19,7 @@ from ..dip.tasks import Task
 from ..errors import InputError
 from ..store.disk import plain_errors, replace_bytes
 from ..version import __version__
+from ..wording import counted
 from .bars import Bar
 from .dip_images import load_image, load_mask, save_picture, to_picture, unique_names
 from .dip_restore import Restoring
@@ -35,8 +36,9 @@ def run_restorations(
         raise InputError("No image came; name one at least.")
     if len(masks) not in (0, 1, len(command.images)) or len(command.clean) not in (0, len(command.images)):
         raise InputError(
-            f"{len(command.images)} images came with {len(masks)} masks and {len(command.clean)} clean images; legal "
-            "is one mask for all or one for each, and no clean image or one for each."
+            f"{counted(len(command.images), 'image')} came with {counted(len(masks), 'mask')} and "
+            f"{counted(len(command.clean), 'clean image')}; legal is one mask for all or one for each, and no "
+            "clean image or one for each."
         )
     if command.every < 1:
         raise InputError(f"--every is {command.every}; legal is 1 or more.")
@@ -65,7 +67,9 @@ def run_restorations(
                     on_step=film,
                 )
         except KeyboardInterrupt as error:
-            raise type(error)(f"{number} of {len(names)} images are restored; {name} would begin anew") from error
+            raise type(error)(
+                f"{number} of {counted(len(names), 'image')} restored; {name} would begin anew"
+            ) from error
         made = {"task": task, "config": config.model_dump(mode="json"), "seed": command.seed, "version": __version__}
         yield _write(command.out, name, restored, film, made)
 

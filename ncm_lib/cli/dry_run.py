@@ -29,6 +29,7 @@ from ..store.disk import is_temp, plain_errors
 from ..store.layout import MANIFEST
 from ..store.ledger import Ledger
 from ..store.manifest import Manifest, continued
+from ..wording import counted
 from .amounts import duration, si
 from .generate import Run
 
@@ -88,7 +89,7 @@ def dry_run(
 
 
 def _data_set(manifest: Manifest, out: Path, missing: int) -> list[str]:
-    there = f"{manifest.count - missing} samples are there, {missing} are missing"
+    there = f"{counted(manifest.count - missing, 'sample')} there, {missing} missing"
     state = there if (out / MANIFEST).is_file() else "new"
     samples = f"{manifest.count} of {manifest.method}, seed {manifest.seed}, plan {manifest.plan_hash[:12]}"
     return [_row("data set", f"{out}: {state}"), _row("samples", samples)]

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 import tyro
 
+from ..wording import counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
@@ -61,6 +63,6 @@ class Export:
             raise type(error)(f"nothing is at {self.out}; the same command starts the export again") from error
         for note in exported.notes:
             print(f"note: {note}", file=sys.stderr)
-        files = {"webdataset": "shards", "parquet": "Parquet files"}.get(self.to, "class folders")
-        print(f"{exported.path}: {exported.count} images in {exported.files} {files}")
+        file = {"webdataset": "shard", "parquet": "Parquet file"}.get(self.to, "class folder")
+        print(f"{exported.path}: {counted(exported.count, 'image')} in {counted(exported.files, file)}")
         return 0

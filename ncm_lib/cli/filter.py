@@ -10,6 +10,7 @@ import tyro
 
 from ..errors import InputError
 from ..plan.prompts import DEFAULT_TEMPLATE
+from ..wording import counted
 
 if TYPE_CHECKING:
     from ..metrics.filter import Scorer
@@ -98,6 +99,6 @@ def run_filter(
             dataset, scorer, keep=keep, per_class=per_class, name=name, batch_size=batch_size, on_progress=show
         )
     lowest = "" if done.threshold is None else f", the lowest kept score is {done.threshold:.4f}"
-    print(f"{done.path}: {done.kept} of {done.count} images are kept, {done.scored} were scored now{lowest}")
+    print(f"{done.path}: {done.kept} of {counted(done.count, 'image')} kept, {done.scored} scored now{lowest}")
     print(f'read them with SyntheticDataset("{dataset}", filter="{done.name}") or ncm export --filter {done.name}')
     return 0

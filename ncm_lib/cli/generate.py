@@ -17,6 +17,7 @@ from ..engine.settings import RenderSettings
 from ..engine.starts import Inversion
 from ..methods import Method, NoiseCutMix
 from ..sources.listing import SourceListing
+from ..wording import counted
 from .classes import Classes
 from .model_options import ModelOptions
 from .quiet import quiet
@@ -154,10 +155,10 @@ def run_generate(
     for note in summary.notes:
         print(f"note: {note}", file=sys.stderr)
     print(
-        f"{summary.path}: {summary.made} images made, {summary.skipped} were there, {summary.failed} failed "
-        f"({summary.seconds:.1f} s)\nlook at {summary.path / 'preview.png'}"
+        f"{summary.path}: {counted(summary.made, 'image')} made, {summary.skipped} there already, {summary.failed} "
+        f"failed ({summary.seconds:.1f} s)\nlook at {summary.path / 'preview.png'}"
     )
     if summary.failed:
-        print(f"{summary.failed} samples failed; see {summary.path / 'failures.jsonl'}", file=sys.stderr)
+        print(f"{counted(summary.failed, 'sample')} failed; see {summary.path / 'failures.jsonl'}", file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,7 @@ import tyro
 
 from ..plan.classes import ClassList
 from ..plan.prompts import DEFAULT_TEMPLATE
+from ..wording import counted
 from .classes import Classes
 from .model_options import ModelOptions
 
@@ -103,7 +104,7 @@ class Invert(ModelOptions):
                 measure=self.measure,
                 on_progress=bar,
             )
-        print(f"{done.path}: {done.made} images inverted, {done.skipped} were there")
+        print(f"{done.path}: {counted(done.made, 'image')} inverted, {done.skipped} there already")
         if done.psnr is not None and done.psnr_autoencoder is not None:
             print(
                 f"inverted and denoised again: median PSNR {done.psnr:.1f} dB; encoded and decoded only, which is the "

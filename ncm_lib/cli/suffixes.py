@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ..wording import counted
+
 if TYPE_CHECKING:
     from ..sources.captions import Caption
 
@@ -74,7 +76,7 @@ class Suffixes:
                 raise InputError(f"{self.out} holds something else already; delete it, or take another --out.")
             self.out.parent.mkdir(parents=True, exist_ok=True)
             replace_bytes(self.out, data)
-        print(f"{self.out}: {len(suffixes)} suffixes from {len(texts)} captions")
+        print(f"{self.out}: {counted(len(suffixes), 'suffix', 'suffixes')} from {counted(len(texts), 'caption')}")
         return 0
 
     def _captions(self) -> tuple[Caption, ...]:
@@ -103,7 +105,7 @@ class Suffixes:
         captioner = load_captioner(self.captioner, device=self.device)
         with ProgressBar() as bar:
             captions = caption_images(captioner, images, out=file, batch_size=self.batch_size, on_progress=bar)
-        print(f"{file}: {len(captions)} captions")
+        print(f"{file}: {counted(len(captions), 'caption')}")
         return captions
 
     def _counted(self, captions: tuple[Caption, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from ..training.classifier_config import ClassifierTraining
+from ..wording import counted
 from .bars import Bar
 
 if TYPE_CHECKING:
@@ -103,13 +104,13 @@ class TrainClassifier:
             print(f"note: {note}", file=sys.stderr)
         images = done.images
         print(
-            f"{done.path}: {images['train']} real and {images['synthetic']} synthetic images; epoch "
+            f"{done.path}: {images['train']} real and {counted(images['synthetic'], 'synthetic image')}; epoch "
             f"{done.epoch + 1} of {config.epochs} has the best validation accuracy, "
-            f"{100 * done.validation['accuracy']:.2f} % of {images['validation']} images"
+            f"{100 * done.validation['accuracy']:.2f} % of {counted(images['validation'], 'image')}"
         )
         if done.test is not None:
             print(
-                f"test: {100 * done.test['accuracy']:.2f} % of {done.test['count']:.0f} images "
+                f"test: {100 * done.test['accuracy']:.2f} % of {counted(round(done.test['count']), 'image')} "
                 f"(mean over classes {100 * done.test['balanced_accuracy']:.2f} %), ECE {100 * done.test['ece']:.2f} %"
             )
         return 0

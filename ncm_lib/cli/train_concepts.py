@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..training.concepts_config import ConceptTraining
+from ..wording import counted
 from .bars import Bar
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class TrainConcepts:
             )
         if first:
             print(
-                f"{learned.path}: {len(learned.classes)} classes, {learned.steps} steps ({learned.made} of them now, "
+                f"{learned.path}: {counted(len(learned.classes), 'class', 'classes')}, "
+                f"{counted(learned.steps, 'step')} ({learned.made} of them now, "
                 f"{learned.seconds:.1f} s), mean loss of the last 100: {learned.loss:.4f}\n"
                 f"look at {learned.path / 'loss.png'}"
             )

@@ -25,6 +25,7 @@ from ..store.ledger import Ledger
 from ..store.lock import FolderLock, LockedError
 from ..store.manifest import Manifest
 from ..store.writer import DatasetWriter
+from ..wording import counted
 from .concepts import load_concepts
 from .generate import Progress, Summary, close_run, refuse_probing, run_notes, settled
 from .load import load_model
@@ -447,7 +448,7 @@ def _add(report: dict[str, Any], stats: Stats) -> None:
 
 
 def _death_notes(deaths: int) -> list[str]:
-    return [f"{deaths} actors died and were started again; nothing was lost"] if deaths > 0 else []
+    return [f"{counted(deaths, 'actor')} died and started again; nothing was lost"] if deaths > 0 else []
 
 
 def _progress(stats: Stats, count: int, todo: int, seconds: float) -> Progress:

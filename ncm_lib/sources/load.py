@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..plan.classes import ClassList
+from ..wording import counted
 from .contents import Progress, read_contents
 from .distinct import Conflicts, distinct_rows
 from .labels import resolve
@@ -114,8 +115,8 @@ def listing_of(
         text = listed([*scan.problems, *contents.problems], bad)
         if bad_images != "skip":
             raise InputError(
-                f"{bad} of {len(scan.files)} files in {source} cannot be used: {text}. Save them again as JPEG or PNG "
-                'or delete them, or leave them out (bad_images="skip").'
+                f"{bad} of {counted(len(scan.files), 'file')} in {source} cannot be used: {text}. Save them again as "
+                'JPEG or PNG or delete them, or leave them out (bad_images="skip").'
             )
         notes.append(f"files that cannot be used, left out: {bad} ({text})")
     good = np.flatnonzero(contents.good)

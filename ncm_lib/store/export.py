@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..wording import counted
 from .disk import plain_errors
 from .export_imagefolder import write_imagefolder
 from .export_parquet import write_parquet
@@ -94,10 +95,11 @@ def export(
     with new_folder(target) as folder, plain_errors(target):
         written = _WRITERS[to](folder, source, **options)
     if left_out := done - len(source):
-        notes.insert(0, f"{left_out} of {done} samples are left out by the filter {filter!r}")
+        notes.insert(0, f"{left_out} of {counted(done, 'sample')} left out by the filter {filter!r}")
     if missing := manifest.count - done:
         notes.insert(
-            0, f"{missing} of {manifest.count} samples are not done and so not there; run the generation again"
+            0,
+            f"{missing} of {counted(manifest.count, 'sample')} not done and so not there; run the generation again",
         )
     return Exported(path=target, count=written.count, files=written.files, notes=(*notes, *written.notes))
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import InputError
+from ..wording import counted
 from .class_folders import class_folders
 from .export_source import Source, Written, write_json
 from .record import Record
@@ -42,13 +43,13 @@ def write_imagefolder(folder: Path, source: Source, *, min_weight: float = 0.0) 
         _link(record, source, places[class_id])
     if not any(counts):
         raise InputError(
-            f"None of the {left_out} images has a class of weight {min_weight:g} or more, so nothing would be left; "
-            "take a smaller min_weight (--min-weight)."
+            f"None of {counted(left_out, 'image')} has a class of weight {min_weight:g} or more, so nothing would be "
+            "left; take a smaller min_weight (--min-weight)."
         )
     write_json(folder / "classes.json", source.class_list() | {"folders": names, "images": counts})
     notes: list[str] = []
     if left_out:
-        notes.append(f"{left_out} images are left out: their largest weight is below {min_weight:g}")
+        notes.append(f"{counted(left_out, 'image')} left out: the largest weight is below {min_weight:g}")
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
         shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
         notes.append(f"{len(empty)} of {len(classes)} classes have no image and so no folder: {shown}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..wording import counted
 from .disk import plain_errors
 from .ledger import Ledger
 from .line_form import LineForm
@@ -32,7 +33,7 @@ class Indexed:
     """Images that were not listed, with the reason; they stay where they are."""
 
     def __str__(self) -> str:
-        end = f"{self.path}: {self.listed} of {self.images} images are listed"
+        end = f"{self.path}: {self.listed} of {counted(self.images, 'image')} listed"
         return "\n".join([*self.did, *self.left, end])
 
 
@@ -56,7 +57,7 @@ def index(path: str | Path, *, break_lock: bool = False) -> Indexed:
         >>> import ncm_lib as ncm
         >>> print(ncm.index("aug"))  # doctest: +SKIP
         metadata.jsonl, soft_labels.npy, index.parquet and the preview were written anew
-        aug: 1000 of 1000 images are listed
+        aug: 1000 of 1000 images listed
     """
     root = Path(path)
     manifest = Manifest.read(root)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..wording import counted
 from .disk import plain_errors
 from .layout import FAILURES
 from .line_form import LineForm, Rows
@@ -76,7 +77,7 @@ def scan_log(path: Path, form: LineForm, notes: list[str]) -> Iterator[Rows]:
             number += lines.count(b"\n")
     notes += problems.first
     if problems.count > _SHOWN:
-        notes.append(f"{path.name}: {problems.count - _SHOWN} more lines are damaged")
+        notes.append(f"{path.name}: {counted(problems.count - _SHOWN, 'more damaged line')}")
 
 
 @dataclass(kw_only=True)

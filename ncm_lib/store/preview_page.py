@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..wording import counted
 from .disk import plain_errors, replace_bytes
 from .images import decode_image, decode_mask
 from .layout import safe_join
@@ -79,7 +80,7 @@ def _about(manifest: Manifest, *, finished: int, chosen: int, damaged: int) -> s
     parts = [
         manifest.method,
         f"{finished:,} of {manifest.count:,} samples finished",
-        f"{len(manifest.classes)} classes",
+        counted(len(manifest.classes), "class", "classes"),
     ]
     if chosen < finished:
         parts.append(f"{chosen:,} of them on this page, spread evenly")

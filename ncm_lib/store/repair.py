@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..wording import counted
 from .damaged import set_aside
 from .disk import plain_errors
 from .layout import image_name, mask_name
@@ -41,7 +42,7 @@ class Repair:
 
     def __str__(self) -> str:
         missing = self.count - self.done
-        end = f"{self.path}: {self.done} of {self.count} samples are there and sound"
+        end = f"{self.path}: {self.done} of {counted(self.count, 'sample')} there and sound"
         if missing:
             end += f"; the command that generated the data set makes the other {missing}"
         return "\n".join([*self.did, *self.left, *self.foreign, end])

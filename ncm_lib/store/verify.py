@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import InputError
+from ..wording import counted
 from .index_parquet import parquet_problem
 from .layout import DAMAGED, INDEX, PARQUET, SOFT_LABELS, image_name
 from .ledger import Ledger
@@ -55,8 +56,10 @@ class Report:
         return not self.findings
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.done} of {self.count} samples checked, {len(self.findings)} findings"]
-        return "\n".join([*lines, *map(str, self.findings), *self.foreign])
+        checked, found = counted(self.count, "sample"), counted(len(self.findings), "finding")
+        return "\n".join(
+            [f"{self.path}: {self.done} of {checked} checked, {found}", *map(str, self.findings), *self.foreign]
+        )
 
 
 def verify(path: str | Path) -> Report:
@@ -99,7 +102,7 @@ def verify(path: str | Path) -> Report:
     if problem := parquet_problem(root, ledger):
         findings.append(Finding(file=PARQUET, problem=problem, advice="run `ncm index` to write it anew"))
     kept = sum(file.is_file() for file in (root / DAMAGED).rglob("*"))
-    note = [f"{DAMAGED}: {kept} files that were taken out of use; nothing reads them"] if kept else []
+    note = [f"{DAMAGED}: {counted(kept, 'file')} out of use, which nothing reads"] if kept else []
     return Report(
         path=root,
         count=manifest.count,
@@ -143,7 +146,7 @@ def _missing(root: Path, ledger: Ledger, form: LineForm) -> Iterator[Finding]:
     if len(absent):
         first = ", ".join(image_name(int(index), form.manifest.image_format) for index in absent[:3])
         total = form.manifest.count
-        problem = f"{len(absent)} of {total} samples are not there ({first}{', ...' * (len(absent) > 3)})"
+        problem = f"{len(absent)} of {counted(total, 'sample')} missing ({first}{', ...' * (len(absent) > 3)})"
         yield Finding(file="images", problem=problem, advice=f"{_AGAIN} to make them")
 
 

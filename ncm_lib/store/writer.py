@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..typing import Bool
+from ..wording import counted
 from .derived import is_current, write_derived
 from .disk import is_temp, plain_errors, sync_file, sync_folder, temp_path
 from .images import Picture, encode_image, encode_mask, mask_sha256
@@ -264,7 +265,9 @@ class DatasetWriter:
             self._changed = True
             self._log.append(adopted)
             self._done[[record.index for record in adopted]] = True
-            self.notes.append(f"{len(adopted)} images had no line in the log; their own records were taken")
+            self.notes.append(
+                f"{counted(len(adopted), 'image')} had no line in the log; the record in the file was taken"
+            )
 
     def _read_back(self, index: int, form: LineForm, ledger: Ledger) -> Record:
         """The record inside of an intact image that belongs here and has its mask."""

@@ -168,10 +168,11 @@ def _apart(
     if config.shared == "refuse":
         first = next(row for row, content in enumerate(_hashes(real)) if content in known)
         raise InputError(
-            f"{shared} images are both in the training and in the test source, such as {real[first].where}: the test "
-            'would not be one. Take them out of one of the two, or drop them from the training (shared="drop").'
+            f"{counted(shared, 'image')} found both in the training and in the test source, such as "
+            f"{real[first].where}: the test would not be one. Take them out of one of the two, or drop them from the "
+            'training (shared="drop").'
         )
-    notes.append(f"{shared} training images are in the test too and were dropped from the training")
+    notes.append(f"{counted(shared, 'training image')} found in the test too, and dropped from the training")
     return real.take(kept)
 
 

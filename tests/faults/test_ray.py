@@ -177,7 +177,7 @@ def test_an_actor_that_is_killed_at_work_is_replaced_and_nothing_is_lost_or_doub
     assert holder != os.getpid()
     assert done < COUNT, "the actor was killed when all was done"
     assert (summary.made, summary.failed) == (COUNT, 0)
-    assert "1 actors died and were started again; nothing was lost" in summary.notes
+    assert "1 actor died and started again; nothing was lost" in summary.notes
     same(folder, whole)
 
 

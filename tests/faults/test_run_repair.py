@@ -56,7 +56,7 @@ def test_repair_and_the_same_command_give_back_every_byte(
 
     assert main(["verify", str(path), "--repair"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[-1].startswith(f"{path}: 3 of 7 samples are there and sound; the command that generated")
+    assert said[-1].startswith(f"{path}: 3 of 7 samples there and sound; the command that generated")
     moved = [line for line in said if "; moved to damaged/" in line]
     for problem in (
         "images/000/00000001.png: is damaged",
@@ -68,7 +68,7 @@ def test_repair_and_the_same_command_give_back_every_byte(
     assert "records dropped from the logs, because their images are gone: 1 (samples 4)" in said
 
     assert main(["verify", str(path)]) == 1
-    assert "4 of 7 samples are not there" in capsys.readouterr().out
+    assert "4 of 7 samples missing" in capsys.readouterr().out
     assert generate(tiny_folder, path) == 0
     assert contents(path) == contents(whole)
     assert main(["verify", str(path)]) == 0
@@ -87,7 +87,7 @@ def test_the_index_of_a_generated_data_set_is_made_from_its_images_alone(
         if file.is_file() and file.name != "dataset.json":
             file.unlink()
     assert main(["index", str(path)]) == 0
-    assert f"{path}: {COUNT} of {COUNT} images are listed" in capsys.readouterr().out
+    assert f"{path}: {COUNT} of {COUNT} images listed" in capsys.readouterr().out
     there = contents(path)
     there.pop("index.parquet", None)
     assert there == contents(whole)

@@ -74,7 +74,7 @@ def indices(path: Path) -> list[int]:
         (lambda data: data.replace(b"[0, 1]", b"[0, 9]", 1), "it names class 9 of 2"),
         (lambda data: b"\xff\xfe" + data, "metadata-0.jsonl line 1"),
         (lambda data: data + data, ""),
-        (lambda data: data * 1 + b"null\n" * 100, "95 more lines are damaged"),
+        (lambda data: data * 1 + b"null\n" * 100, "95 more damaged lines"),
     ],
 )
 def test_a_damaged_log_loses_nothing_and_the_note_has_file_and_line(
@@ -139,7 +139,7 @@ def test_an_index_and_log_that_are_gone_are_rebuilt_from_the_images(data: Path) 
         file.unlink()
     missing, notes = run(data)
     assert missing == []
-    assert "4 images had no line in the log; their own records were taken" in notes
+    assert "4 images had no line in the log; the record in the file was taken" in notes
     assert contents(data) == before
 
 

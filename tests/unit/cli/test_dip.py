@@ -107,7 +107,7 @@ def test_files_of_other_kinds_are_read(kind, mode, files):
         (["denoise", "clean.png", "--out", "o", "--t", "1", "2", "3"], "--t got 3 numbers"),
         (["denoise", "clean.png", "--out", "o", "--t", "1000"], "timesteps are from 0 to 999, the lower one first"),
         (["denoise", "clean.png", "--out", "o", "--every", "0"], "--every is 0; legal is 1 or more."),
-        (["denoise", "clean.png", "--out", "o", "--clean", "a", "b"], "1 images came with 0 masks and 2 clean images"),
+        (["denoise", "clean.png", "--out", "o", "--clean", "a", "b"], "1 image came with 0 masks and 2 clean images"),
         (["inpaint", "clean.png", "--out", "o", "--mask", "white.png"], "A mask covers the whole image"),
         (["inpaint", "clean.png", "--out", "o", "--mask", "small.png"], "the mask needs their height and width"),
         (["superres", "small.png", "--out", "o", "--clean", "small.png"], "clean image has the shape [3, 12, 16]"),
@@ -140,7 +140,7 @@ def test_an_interrupted_run_leaves_earlier_results(files, capsys, monkeypatch):
 
     monkeypatch.setattr(dip_run, "_Film", Stopped)
     assert main(["dip", "denoise", "clean.png", "noisy.png", "--out", "out", *QUICK]) == 130
-    assert "ncm: interrupted; 1 of 2 images are restored; noisy would begin anew" in capsys.readouterr().err
+    assert "ncm: interrupted; 1 of 2 images restored; noisy would begin anew" in capsys.readouterr().err
     assert {path.name for path in (files / "out").glob("*.png")} == {"clean.png", "clean-strip.png"}
 
 

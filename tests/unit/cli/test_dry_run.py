@@ -94,11 +94,11 @@ def test_a_data_set_that_is_there_is_looked_at_and_left_alone(generate, tmp_path
     before = everything(tmp_path)
     code, text, _ = generate("--dry-run", count=9)
     assert code == 0
-    assert lines_of(text, "data set").endswith("5 samples are there, 4 are missing")
+    assert lines_of(text, "data set").endswith("5 samples there, 4 missing")
     assert " for 4; on cpu" in lines_of(text, "time")
     code, text, error = generate("--dry-run")
     assert code == 0
-    assert lines_of(text, "data set").endswith("5 samples are there, 0 are missing")
+    assert lines_of(text, "data set").endswith("5 samples there, 0 missing")
     assert "computation" not in text
     assert error == ""
     assert everything(tmp_path) == before

@@ -41,7 +41,7 @@ def run(*argv: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("to", "last"), [("webdataset", "3 images in 1 shards"), ("parquet", "3 images in 1 Parquet files")]
+    ("to", "last"), [("webdataset", "3 images in 1 shard"), ("parquet", "3 images in 1 Parquet file")]
 )
 def test_shards_are_written_and_what_is_missing_is_said(
     to: str, last: str, aug: Path, tmp_path: Path, capsys: Any
@@ -49,7 +49,7 @@ def test_shards_are_written_and_what_is_missing_is_said(
     assert run("export", aug, "--to", to, "--out", tmp_path / "out", "--shard-mb", 1) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{tmp_path / 'out'}: {last}\n"
-    assert "note: 1 of 4 samples are not done" in shown.err
+    assert "note: 1 of 4 samples not done" in shown.err
     assert "3/3" in shown.err  # the progress bar
 
 
@@ -63,7 +63,7 @@ def test_folders_by_the_largest_weight(aug: Path, tmp_path: Path, capsys: Any) -
     ]
     shown = capsys.readouterr()
     assert "2 images in 2 class folders" in shown.out
-    assert "note: 1 images are left out: their largest weight is below 0.7" in shown.err
+    assert "note: 1 image left out: the largest weight is below 0.7" in shown.err
 
 
 @pytest.mark.parametrize(

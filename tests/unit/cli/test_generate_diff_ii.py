@@ -81,7 +81,7 @@ def test_classes_come_from_the_pool_and_images_are_expansion_times_its(generate,
 def test_a_set_resumes_grows_and_refuses_another_plan(generate, tmp_path, capsys):
     assert generate("--count", 4, "--batch-size", 2) == 0
     assert generate("--count", 9) == 0
-    assert "5 images made, 4 were there" in capsys.readouterr().out
+    assert "5 images made, 4 there already" in capsys.readouterr().out
     assert generate("--count", 9, "--batch-size", 2, out=tmp_path / "once") == 0
     assert bytes_of(tmp_path / "set") == bytes_of(tmp_path / "once")
     (tmp_path / "suffixes.txt").write_text("at night\n")

@@ -104,7 +104,7 @@ def test_a_run_that_was_cut_short_goes_on(generate, data, tmp_path, capsys):
     assert generate("da-fusion", "--data", data) == 0
     (tmp_path / "set/images/000/00000003.png").unlink()
     assert generate("da-fusion", "--data", data) == 0
-    assert "1 images made, 5 were there" in capsys.readouterr().out
+    assert "1 image made, 5 there already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def clip(tmp_path_factory):
 def test_real_filter_makes_sd_randoms_images_and_marks_the_worst(generate, clip, tmp_path, capsys):
     words = ["--classes", "a,b", "--count", 10, "--clip-model", clip, "--keep", 0.8]
     assert generate("real-filter", *words) == 0
-    assert "8 of 10 images are kept, 10 were scored now" in capsys.readouterr().out
+    assert "8 of 10 images kept, 10 scored now" in capsys.readouterr().out
     assert len(SyntheticDataset(tmp_path / "set", filter="clip")) == 8
     assert generate("real-filter", *words) == 0
-    assert "8 of 10 images are kept, 0 were scored now" in capsys.readouterr().out
+    assert "8 of 10 images kept, 0 scored now" in capsys.readouterr().out
 
 
 def test_a_shard_of_real_filter_leaves_the_filter_to_the_last(generate, clip, tmp_path, capsys):
@@ -172,8 +172,8 @@ def test_a_filter_of_a_data_set_that_is_there(generate, clip, tmp_path, capsys):
     assert run("export", tmp_path / "set", "--to", "imagefolder-hard-labels", "--filter", "sixty",
                "--out", tmp_path / "out") == 0  # fmt: skip
     told = capsys.readouterr()
-    assert "3 of 5 images are kept" in told.out
-    assert "2 of 5 samples are left out by the filter 'sixty'" in told.err
+    assert "3 of 5 images kept" in told.out
+    assert "2 of 5 samples left out by the filter 'sixty'" in told.err
     assert len(list((tmp_path / "out").glob("*/*.png"))) == 3
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ncm_lib.cli.main import main
 from ncm_lib.sources.pool import InversionPool
+from ncm_lib.wording import counted
 
 
 def run(*argv):
@@ -52,7 +53,7 @@ def test_a_pool_is_made_with_its_round_trip_beside_the_ceiling(invert, tmp_path,
     assert (pool.classes.names, pool.listing.counts) == (("bag", "coat"), (1, 3))
     metrics = pool.metrics().values()
     medians = [float(np.median([entry[name] for entry in metrics])) for name in ("psnr", "psnr_autoencoder")]
-    assert "4 images inverted, 0 were there" in shown.out
+    assert "4 images inverted, 0 there already" in shown.out
     assert "median PSNR {:.1f} dB; encoded and decoded only, which is the ceiling: {:.1f} dB".format(*medians) in (
         shown.out
     )
@@ -66,8 +67,8 @@ def test_the_same_command_makes_only_what_is_missing(invert, photos, tmp_path, c
     Image.new("RGB", (24, 20), "green").save(photos / "bag" / "new.png")
     assert invert("--no-measure") == 0
     shown = capsys.readouterr().out
-    assert "4 images inverted, 0 were there" in shown
-    assert "1 images inverted, 4 were there" in shown
+    assert "4 images inverted, 0 there already" in shown
+    assert "1 image inverted, 4 there already" in shown
     assert "PSNR" not in shown
     after = {file.name: file.read_bytes() for file in (tmp_path / "pool").iterdir()}
     assert [name for name in after if after[name] != before[name]] == ["class-00000.safetensors"]
@@ -163,9 +164,9 @@ def test_a_signal_ends_it_cleanly_and_the_same_command_goes_on(tiny_folder, phot
     assert process.returncode == 143, text
     assert "ncm: terminated; what is finished is kept, the same command continues" in text
     assert "Traceback" not in text
-    assert re.search(r"[123] images made by this run, [123] of 4 are there", text)
+    assert re.search(r"[123] images? made by this run, [123] of 4 are there", text)
     there = len(list(pool.glob("[cp]*.safetensors")))
     assert there in (2, 3)
     assert not list(pool.glob(".ncm-*.lock"))
     assert run(*words, "--steps", 60) == 0
-    assert f"{4 - there} images inverted, {there} were there" in capsys.readouterr().out
+    assert f"{counted(4 - there, 'image')} inverted, {there} there already" in capsys.readouterr().out

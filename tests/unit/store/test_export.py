@@ -44,7 +44,7 @@ def test_the_data_set_stays_as_it_was(to: Any, dataset: Any, tmp_path: Path) -> 
 def test_missing_samples_are_said_and_the_others_are_there(to: Any, dataset: Any, tmp_path: Path) -> None:
     exported = export(dataset([4, 1]), to=to, out=tmp_path / "out")
     assert exported.count == 2
-    assert exported.notes[0] == "3 of 5 samples are not done and so not there; run the generation again"
+    assert exported.notes[0] == "3 of 5 samples not done and so not there; run the generation again"
 
 
 @pytest.mark.parametrize("to", FORMATS)

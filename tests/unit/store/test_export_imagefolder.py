@@ -78,12 +78,12 @@ def test_a_smallest_weight_leaves_images_out_and_says_how_many(labelled: Any, tm
     path = labelled(tuple("abcdefghij"))
     exported = export(path, to="imagefolder-hard-labels", out=tmp_path / "out", min_weight=0.7)
     assert exported.count == 4
-    assert exported.notes[0] == "4 images are left out: their largest weight is below 0.7"
+    assert exported.notes[0] == "4 images left out: the largest weight is below 0.7"
     assert folders(tmp_path / "out") == {"a": ["0", "3", "7"], "c": ["4"]}
 
 
 def test_a_smallest_weight_that_no_image_has_is_refused(dataset: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"None of the 5 images has a class of weight 1 or more"):
+    with pytest.raises(InputError, match=r"None of 5 images has a class of weight 1 or more"):
         export(dataset(), to="imagefolder-hard-labels", out=tmp_path / "out", min_weight=1.0)
     assert not (tmp_path / "out").exists()
 

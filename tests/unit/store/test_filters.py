@@ -50,7 +50,7 @@ def test_an_export_leaves_out_what_is_not_kept_and_says_so(marked, tmp_path):
     done = len(SyntheticDataset(marked))
     out = export(marked, to="imagefolder-hard-labels", out=tmp_path / "out", filter="clip")
     assert out.count == done - 2
-    assert f"2 of {done} samples are left out by the filter 'clip'" in out.notes
+    assert f"2 of {done} samples left out by the filter 'clip'" in out.notes
 
 
 def test_verify_index_and_repair_let_a_filter_be(marked):

@@ -81,7 +81,7 @@ def test_without_pyarrow_the_rest_is_made(dataset: Any) -> None:
     code = f"import sys; sys.modules['pyarrow'] = None; import ncm_lib; print(ncm_lib.index({str(path)!r}))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert "5 of 5 images are listed" in run.stdout
+    assert "5 of 5 images listed" in run.stdout
     assert not (path / "index.parquet").exists()
     assert verify(path).ok
 

@@ -49,7 +49,7 @@ def test_a_sound_data_set_has_no_finding(dataset: Any) -> None:
         (edit(MASK, lambda data: data[:-20]), MASK, "is damaged"),
         (edit(MASK, mirrored), MASK, "is another mask than the one that the record tells"),
         (lambda path: (path / MASK).unlink(), IMAGE, "its mask is gone"),
-        (lambda path: (path / IMAGE).unlink(), "images", "1 of 5 samples are not there (images/000/00000002.png)"),
+        (lambda path: (path / IMAGE).unlink(), "images", "1 of 5 samples missing (images/000/00000002.png)"),
         (edit("metadata.jsonl", lambda data: data[:-9]), "metadata.jsonl", "line 5 is not the record of sample 4"),
         (edit("metadata.jsonl", lambda data: data + b"x"), "metadata.jsonl", "it goes on behind line 5"),
         (

@@ -260,11 +260,11 @@ def test_a_test_image_in_the_training_is_refused_or_dropped(birds, test_birds, t
         (both / name).mkdir(parents=True)
         for file in [*(birds / name).iterdir(), test_birds / name / "0.png"]:
             (both / name / f"{file.parent.parent.parent.name}-{file.name}").write_bytes(file.read_bytes())
-    with pytest.raises(InputError, match="2 images are both in the training and in the test source"):
+    with pytest.raises(InputError, match="2 images found both in the training and in the test source"):
         run(both, tmp_path / "out", test=test_birds)
     done = run(both, tmp_path / "out", test=test_birds, shared="drop", epochs=1)
     assert done.images["train"] + done.images["validation"] == 12
-    assert "2 training images are in the test too" in done.notes[0]
+    assert "2 training images found in the test too" in done.notes[0]
 
 
 def test_synthetic_images_made_from_test_images_are_refused(birds, test_birds, tmp_path, synthetic):
