@@ -1,6 +1,7 @@
 """Imports go down only: cli and nodes, then training, metrics, engine, store and its neighbours, plan, maths."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,14 @@ def sources() -> list[Path]:
 def test_every_room_has_a_floor():
     rooms = {room_of(file) for file in sources()} - {"__init__"}
     assert rooms <= set(FLOORS), f"New rooms {sorted(rooms - set(FLOORS))}: say in FLOORS where they stand."
+
+
+def test_contributing_draws_the_same_floors():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"Imports go down only.*?From the top: (.*?)\. `nodes` use", text, re.DOTALL)
+    drawn = [{name.removesuffix(".py") for name in re.findall(r"`([a-z.]+)`", floor)} for floor in picture.split(";")]
+    heights = sorted(set(FLOORS.values()), reverse=True)
+    assert drawn == [{room for room, height in FLOORS.items() if height == floor} for floor in heights]
 
 
 def test_imports_go_down_only():
