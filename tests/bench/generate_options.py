@@ -43,6 +43,8 @@ def options(work: Work, args: argparse.Namespace) -> None:
             makers[str(dtype).removeprefix("torch.")] = lambda dtype=dtype: _model(work, Speed(), dtype)
     runs: dict[str, Callable[[], Any]] = {}
     for name, maker in makers.items():
+        if args.leave_out and any(part in name for part in args.leave_out):
+            continue
         try:
             runs[name] = _batch(twin(work, model=maker()))
             runs[name]()
