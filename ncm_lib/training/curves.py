@@ -12,6 +12,11 @@ COLOURS = (
     "#6c757d",
 )  # fmt: skip
 
+STEPS = 20
+"""Of the vertical axis, 5 % each."""
+_BESIDE = 8.0
+"""Pixels between two curves at a named place, where there is room."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -33,7 +38,7 @@ def draw_curves(
         across: what the horizontal axis is.
         up: what the vertical axis is.
         ticks: what stands at each place. Without them: the numbers of the first, the middle and the last place.
-        close: the vertical axis ends near the curves, at tenths. Without it: it goes from 0 to 1.
+        close: the vertical axis ends near the curves, at a multiple of 5 %. Without it: it goes from 0 to 1.
 
     Example:
         >>> draw_curves([Curve(name="cutmix", values=(0.5, 0.75))], "epoch", "accuracy")[:4]
@@ -42,12 +47,13 @@ def draw_curves(
     width, height, left, top = 640, 300, 48, 30
     longest = max(len(curve.values) for curve in curves)
     below = height + top
-    low, high = _span(curves) if close else (0, 10)
+    beside = min(_BESIDE, 0.7 * width / longest / len(curves))
+    low, high = _span(curves) if close else (0, STEPS)
 
     def at(place: int, value: float | int) -> tuple[float, float]:
         shift = 0.5 / longest if ticks is not None else 0  # names stand in the middle of their share
         share = place / longest + shift if ticks is not None else place / max(longest - 1, 1)
-        return left + width * share, below - (10 * value - low) / (high - low) * height
+        return left + width * share, below - (STEPS * value - low) / (high - low) * height
 
     size = f'viewBox="0 0 {width + left + 220} {below + 40}" font-family="sans-serif" font-size="13" fill="#24292f"'
     parts = [
@@ -55,29 +61,28 @@ def draw_curves(
         f'<text x="{left}" y="{top - 12}">{html.escape(up)}</text>',
         f'<text x="{left + width / 2}" y="{below + 34}" text-anchor="middle">{html.escape(across)}</text>',
     ]
-    for tenth in range(low, high + 1, 2 if high - low > 5 else 1):
-        y = at(0, tenth / 10)[1]
+    for step in range(low, high + 1, 1 if high - low <= 6 else 2 if high - low <= 12 else 4):
+        y = at(0, step / STEPS)[1]
         parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y:g}" y2="{y:g}" stroke="#d0d7de"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{10 * tenth} %</text>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{100 * step // STEPS} %</text>')
     names = dict(enumerate(ticks)) if ticks is not None else {n: str(n) for n in (0, longest // 2, longest - 1)}
     for place, name in names.items():
         parts.append(f'<text x="{at(place, 0)[0]:g}" y="{below + 16}" text-anchor="middle">{html.escape(name)}</text>')
     for number, curve in enumerate(curves):
         colour = COLOURS[number % len(COLOURS)]
         found = [(place, value) for place, value in enumerate(curve.values) if math.isfinite(value)]
-        points = " ".join("{:.1f},{:.1f}".format(*at(place, value)) for place, value in found)
+        # named places: beside each other, so that the whiskers of several curves can be told apart
+        shift = beside * (number - (len(curves) - 1) / 2) if ticks is not None else 0
+        places = [(at(place, value)[0] + shift, at(place, value)[1]) for place, value in found]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for place, value in found if ticks is not None else ():
-            x, y = at(place, value)
+        for (x, y), (place, value) in zip(places, found, strict=True) if ticks is not None else ():
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
             spread = curve.spread[place] if curve.spread else math.nan
             if math.isfinite(spread):
-                # beside each other, so that the whiskers of several curves can be told apart
-                x += 2.5 * (number - (len(curves) - 1) / 2)
-                ends = (
-                    f'x1="{x:.1f}" x2="{x:.1f}" y1="{at(0, value - spread)[1]:.1f}" y2="{at(0, value + spread)[1]:.1f}"'
-                )
-                parts.append(f'<line {ends} stroke="{colour}" stroke-opacity="0.6"/>')
+                ends = (at(place, value - spread)[1], at(place, value + spread)[1])
+                line = f'x1="{x:.1f}" x2="{x:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"'
+                parts.append(f'<line {line} stroke="{colour}" stroke-opacity="0.6"/>')
         y = top + 18 * number
         parts.append(f'<rect x="{left + width + 14}" y="{y}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{left + width + 32}" y="{y + 11}">{html.escape(curve.name)}</text>')
@@ -85,11 +90,13 @@ def draw_curves(
 
 
 def _span(curves: Sequence[Curve]) -> tuple[int, int]:
-    """Tenths below and above all values and whiskers."""
+    """Steps of the axis below and above all values and whiskers."""
     ends: list[float] = []
     for curve in curves:
         for place, value in enumerate(curve.values):
             spread = curve.spread[place] if curve.spread and math.isfinite(curve.spread[place]) else 0.0
             ends += [value - spread, value + spread] if math.isfinite(value) else []
-    low, high = max(math.floor(10 * min(ends)), 0), min(math.ceil(10 * max(ends)), 10)
+    # a value on a line of the axis stays there, whatever its last bit
+    low, high = math.floor(STEPS * min(ends) + 1e-9), math.ceil(STEPS * max(ends) - 1e-9)
+    low, high = max(low, 0), min(high, STEPS)
     return (low, high) if high > low else (low - 1, high) if low else (low, high + 1)

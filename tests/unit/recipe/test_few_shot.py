@@ -112,6 +112,8 @@ def test_tables_take_the_place_of_those_between_the_marks(few_shot, tmp_path):
     page.write_text(f"before\n{few_shot.START}\nold\n{few_shot.END}\nafter\n")
     few_shot.replace_between(page, "| new |")
     assert page.read_text() == f"before\n{few_shot.START}\n\n| new |\n\n{few_shot.END}\nafter\n"
+    readme = (BENCH.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert (readme.count(few_shot.START), readme.count(few_shot.END)) == (1, 1)
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="lacks the marks"):
         few_shot.replace_between(page, "| new |")
