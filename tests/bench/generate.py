@@ -18,6 +18,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -140,7 +141,11 @@ def compare(work: Work, args: argparse.Namespace) -> None:
 
 
 def overhead(work: Work, args: argparse.Namespace) -> None:
-    """Plan, noise, masks, mixing, scheduler, and for the second line writing, beside the model's own calls alone."""
+    """Plan, noise, masks, mixing, scheduler, and for the second line writing, beside the model's own calls alone.
+
+    Twice: against the calls alone, made in turns with ours; and inside of ours, the CPU time outside of the calls
+    beside that inside of them (one thread), which needs no second run to be compared with.
+    """
     batches = args.region or (4 if on_gpu(work) else 1)
     renderer = Renderer(work.model, work.settings)
     total = (2 * args.pairs + 2) * batches * work.batch
@@ -178,8 +183,9 @@ def overhead(work: Work, args: argparse.Namespace) -> None:
                     renderer.latents(samples)
 
             region = f"{args.pairs} pairs of {batches * work.batch} images, {work.steps} steps"
-            print(f"\n| beside the UNet calls of the same rows ({region}) | wall time | CPU time |")
-            print("|---|---|---|")
+            print(f"\n| beside the UNet calls of the same rows ({region}) | wall | CPU time | outside of calls, CPU |")
+            print("|---|---|---|---|")
+            single = not on_gpu(work) and torch.get_num_threads() == 1
             for name, ours, decoded in (
                 ("plan, noise, masks, mixing, guidance, scheduler", sample, False),
                 ("the same with decoding on both sides, and images, masks and records written",
@@ -189,17 +195,42 @@ def overhead(work: Work, args: argparse.Namespace) -> None:
                 for pair in range(-1, args.pairs):
                     seconds = {}
                     for side in (0, 1) if pair % 2 else (1, 0):
-                        with counting(work.model) as counted:
+                        inside: list[float] = []
+                        with counting(work.model) as counted, clocked(family.unet, family.vae.decoder, spent=inside):
                             call = ours if side else partial(bare, decoded)
-                            seconds[side] = timed(work, call)
+                            seconds[side] = (*timed(work, call), sum(inside))
                         rows.append(counted.rows)
                     if pair >= 0:
-                        ratios.append([own / base for own, base in zip(seconds[1], seconds[0], strict=True)])
+                        compared = [own / base for own, base in zip(seconds[1][:2], seconds[0][:2], strict=True)]
+                        ratios.append([*compared, *([seconds[1][1] / seconds[1][2]] if single else [])])
                 if set(rows) != {3 * work.batch * work.steps * batches}:
                     raise RuntimeError(f"The two sides gave the UNet different rows: {sorted(set(rows))}.")
                 print(f"| {name} | {' | '.join(_percent(np.array(column)) for column in zip(*ratios, strict=True))} |")
             if stats.retried or stats.failed:
                 raise RuntimeError("Images were made twice, so the times cannot be compared.")
+
+
+@contextmanager
+def clocked(*modules: Any, spent: list[float]) -> Iterator[None]:
+    """Collect the CPU seconds that the calling thread spends inside of the modules' calls."""
+    begun = threading.local()
+
+    def enter(*_: Any) -> None:
+        begun.at = time.thread_time()
+
+    def leave(*_: Any) -> None:
+        spent.append(time.thread_time() - begun.at)
+
+    hooks = [
+        hook
+        for module in modules
+        for hook in (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _percent(ratios: np.ndarray) -> str:
