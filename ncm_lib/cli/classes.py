@@ -14,8 +14,8 @@ class Classes:
     """Which classes, and what they are kinds of."""
 
     classes: str | None = None
-    """JSON file, image folder, or names a,b,c. Without it: those of --concepts, else those that the model's
-    own folder lists."""
+    """JSON file, text file with a name per line, image folder, names a,b,c, or a benchmark such as cub-200. Without it:
+    those of --concepts, else those that the model's own folder lists."""
     meta_class: str | None = None
     """What the classes are kinds of (bird, aircraft): fills {metaclass} of the prompt."""
 
@@ -36,7 +36,7 @@ class Classes:
         if classes is None:
             raise InputError(
                 f"The model {model} does not list classes of its own; give --classes "
-                "(a JSON file, an image folder, or a,b,c)."
+                "(a JSON or text file, an image folder, or a,b,c)."
             )
         return self.named(classes)
 

@@ -42,7 +42,7 @@ class Suffixes:
     count: int = 50
     """How many suffixes, at most."""
     classes: str | None = None
-    """JSON file, image folder, or names a,b,c, whose words no suffix may have. Without it: the classes of the
+    """JSON or text file, image folder, or names a,b,c, whose words no suffix may have. Without it: the classes of the
     captions."""
     meta_class: str | None = None
     """What the classes are kinds of (bird, aircraft): no suffix may have that word either."""

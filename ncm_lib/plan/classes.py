@@ -13,9 +13,11 @@ from ..errors import InputError
 from .files import read_json
 
 _LEGAL = (
-    'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a folder with one sub-folder per class, '
-    "or names a,b,c (two at least)"
+    'legal: a JSON file {"classes": [...], "meta_class": "bird"}, a text file (.txt) with a name per line, a folder '
+    "with one sub-folder per class, names a,b,c (two at least), or the name of a benchmark (cub-200, oxford-flowers...)"
 )
+_BENCHMARKS = Path(__file__).with_name("class_lists")
+"""What published data sets call their classes, in the order of their labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +69,27 @@ class ClassList:
         """Read a class list.
 
         Args:
-            source: a JSON file ``{"classes": [...], "meta_class": "bird"}`` (``tokens`` optional, one per class), an
-                image folder (its visible sub-folders in sorted order are the classes), or names ``"a,b,c"``.
+            source: a JSON file ``{"classes": [...], "meta_class": "bird"}`` (``tokens`` optional, one per class), a
+                text file ``.txt`` with a name per line, an image folder (its visible sub-folders in sorted order are
+                the classes), names ``"a,b,c"``, or a benchmark: cub-200, fgvc-aircraft, oxford-flowers, oxford-pets,
+                stanford-cars, waterbirds.
 
         Raises:
             InputError: nothing is there, the JSON has another form, or a name stands twice.
+
+        Example:
+            >>> pets = ClassList.load("oxford-pets")
+            >>> len(pets), pets.names[0], pets.meta_class
+            (37, 'Abyssinian', 'pet')
         """
         path = Path(source)
         if _exists(path):
-            return cls._from_folder(path) if path.is_dir() else cls._from_json(path)
+            if path.is_dir():
+                return cls._from_folder(path)
+            return cls._from_lines(path) if path.suffix.lower() == ".txt" else cls._from_json(path)
         text = str(source)
+        if isinstance(source, str) and text in {file.stem for file in _BENCHMARKS.glob("*.json")}:
+            return cls._from_json(_BENCHMARKS / f"{text}.json")
         looks_like_a_path = isinstance(source, Path) or text.endswith((".json", "/", "\\"))
         if looks_like_a_path or "," not in text:
             raise InputError(f"There is no class list at {text!r}; {_LEGAL}.")
@@ -88,6 +101,14 @@ class ClassList:
         if not names:
             raise InputError(f"The folder {folder} has no sub-folders, so it holds no classes; {_LEGAL}.")
         return cls.of(names)
+
+    @classmethod
+    def _from_lines(cls, file: Path) -> ClassList:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file} cannot be read as text ({error}); {_LEGAL}.") from error
+        return cls.of(name for line in lines if (name := line.strip()))
 
     @classmethod
     def _from_json(cls, file: Path) -> ClassList:

@@ -33,7 +33,7 @@ def load_benchmark(name: Benchmark, folder: str | Path, part: Part, *, split: Sp
     """List the images of a published data set from its official files; nothing is downloaded.
 
     Class names come from those files; for Oxford Flowers, which has none, from its authors' list of categories. The
-    class list has the metaclass ("bird", "flower"...).
+    class list has the metaclass ("bird", "flower"...). ``ClassList.load(name)`` is that list without the data.
 
     Args:
         name: which one.
@@ -148,7 +148,7 @@ _CUB_FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt")
 
 
 def _flowers(root: Path, part: Part) -> tuple[list[str], list[_Entry]]:
-    names = json.loads(Path(__file__).with_name("oxford_flowers.json").read_text(encoding="utf-8"))["classes"]
+    names = list(ClassList.load("oxford-flowers").names)
     labels, sets = _mat(root / "imagelabels.mat")["labels"].ravel(), _mat(root / "setid.mat")
     keys = ("trnid", "valid") if part == "train" else ("tstid",)
     numbers = sorted(int(number) for key in keys for number in sets[key].ravel())

@@ -26,6 +26,41 @@ def test_a_folder_gives_its_visible_sub_folders_in_sorted_order(tmp_path):
     assert ClassList.load(tmp_path).names == ("robin", "wren")
 
 
+def test_a_text_file_has_a_name_per_line(tmp_path):
+    (tmp_path / "birds.txt").write_text("\ufeffrobin\r\n\n  house wren \nwren", encoding="utf-8")
+    assert ClassList.load(tmp_path / "birds.txt").names == ("robin", "house wren", "wren")
+
+
+def test_a_text_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "birds.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"birds\.txt cannot be read as text"):
+        ClassList.load(tmp_path / "birds.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "first", "last", "meta_class"),
+    [
+        ("cub-200", 200, "Black footed Albatross", "Common Yellowthroat", "bird"),
+        ("fgvc-aircraft", 100, "707-320", "Yak-42", "aircraft"),
+        ("oxford-flowers", 102, "pink primrose", "blackberry lily", "flower"),
+        ("oxford-pets", 37, "Abyssinian", "yorkshire terrier", "pet"),
+        ("stanford-cars", 196, "AM General Hummer SUV 2000", "smart fortwo Convertible 2012", "car"),
+        ("waterbirds", 2, "landbird", "waterbird", "bird"),
+    ],
+)
+def test_the_classes_of_benchmarks_are_known_by_name(name, count, first, last, meta_class):
+    classes = ClassList.load(name)
+    assert (len(classes), classes.names[0], classes.names[-1]) == (count, first, last)
+    assert classes.meta_class == meta_class
+    assert not any(letter in found for found in classes.names for letter in "/_")
+
+
+def test_a_folder_of_that_name_comes_before_a_benchmark(tmp_path, monkeypatch):
+    (tmp_path / "waterbirds" / "gull").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert ClassList.load("waterbirds").names == ("gull",)
+
+
 def test_names_that_differ_only_in_case_or_unicode_form_are_different_classes():
     composed = unicodedata.normalize("NFC", "é")
     classes = ClassList.of(["Wren", "wren", composed, unicodedata.normalize("NFD", composed)])
