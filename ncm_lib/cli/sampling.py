@@ -49,7 +49,12 @@ class Counts:
             raise InputError(
                 f"--data and --{taken[0].replace('_', '-')} both say how often a class is made; give one of the two."
             )
-        real = count_images(self.data, classes)
+        try:
+            real = count_images(self.data, classes)
+        except InputError as error:
+            if not self.data.is_dir() or "It needs each of the" not in str(error):
+                raise
+            raise InputError(f"{error} To make the classes of {self.data}, take --classes {self.data}.") from error
         counts = synthetic_counts(real, multiplier=self.multiplier, balance=self.balance, top_up=self.top_up)
         return {"class_counts": tuple(counts)}
 

@@ -118,7 +118,7 @@ def save_classifier(folder: Path, module: Any, classes: tuple[str, ...], prepara
     A last layer of cosines is noted in ``classifier.json``; whoever does not know of it still ranks the classes alike.
     """
     scale = unit_weights(module)
-    with _no_bars():
+    with no_bars():
         module.save_pretrained(folder)
     own = {
         "format": "ncm-classifier-1",
@@ -169,7 +169,7 @@ def pretrained(source: str | Path, **options: Any) -> Any:
     from transformers import AutoModelForImageClassification
 
     try:
-        with _no_bars():
+        with no_bars():
             return AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, **options)
     except ImportError as error:
         raise no_timm(source) from error
@@ -258,7 +258,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """Small files need no progress bar."""
     from transformers.utils import logging
 

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..plan.classes import ClassList
 from ..plan.prompts import DEFAULT_TEMPLATE, class_prompts
 from ..typing import Float64
+from .classifier import no_bars
 from .preparation import Preparation
 
 # OpenAI's, which all published CLIP models were trained with
@@ -49,7 +50,8 @@ class ClipScore:
 
         folder = folder_of(model, ["*.json", "*.txt", "*.safetensors"], what="CLIP model", legal=_LEGAL)
         try:
-            network: Any = CLIPModel.from_pretrained(folder, use_safetensors=True)
+            with no_bars():
+                network: Any = CLIPModel.from_pretrained(folder, use_safetensors=True)
             self._tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
         except Exception as error:  # transformers and safetensors raise many kinds; each means the same here
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]

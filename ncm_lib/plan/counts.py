@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import InputError
+from ..wording import counted
 from .classes import ClassList
 from .files import read_csv, read_json
 
@@ -93,9 +94,11 @@ def synthetic_counts(
     counts = [most + _rounded(factor * most) - count if balance else _rounded(factor * count) for count in real]
     counts = [max(count, (top_up or 0) - there) for count, there in zip(counts, real, strict=True)]
     if not any(counts):
+        least = min(real, default=0)
+        there = f"{least} to {most} real images" if least < most else f"{counted(most, 'real image')} each"
         raise InputError(
-            f"Nothing is left to be made: the {len(real)} classes have {min(real, default=0)} to {most} real images. "
-            "Give a multiplier above 0, or a larger top_up."
+            f"Nothing is left to be made: the {len(real)} classes have {there}. Give a multiplier above 0, or a larger "
+            "top_up."
         )
     return counts
 

@@ -136,3 +136,4 @@ def test_classes_that_the_data_does_not_have_are_named(generate, data, tmp_path,
     assert generate("--data", data, classes="sneaker,bag,shirt") == 2
     text = capsys.readouterr().err
     assert "has no 'shirt'; has the unknown 'coat'. It needs each of the 3 classes once" in text
+    assert f"To make the classes of {data}, take --classes {data}." in text

@@ -89,10 +89,10 @@ def test_topped_up_classes_have_at_least_that_many_and_not_one_more_than_asked(r
 @pytest.mark.parametrize(
     ("real", "fields", "part"),
     [
-        ([5, 5], {"balance": True}, "the 2 classes have 5 to 5 real images. Give a multiplier above 0"),
+        ([5, 5], {"balance": True}, "the 2 classes have 5 real images each. Give a multiplier above 0"),
         ([5, 9], {"top_up": 5}, "Nothing is left to be made: the 2 classes have 5 to 9 real images"),
         ([0, 0], {}, "Nothing is left to be made"),
-        ([3], {"multiplier": 0}, "Nothing is left to be made"),
+        ([3, 3], {"multiplier": 0}, "the 2 classes have 3 real images each. Give a multiplier above 0"),
         ([3], {"multiplier": -1}, "The multiplier is -1; take a number from 0"),
         ([3], {"multiplier": float("nan")}, "The multiplier is nan"),
         ([3], {"multiplier": float("inf")}, "The multiplier is inf"),
