@@ -7,8 +7,9 @@ photographs that no model has seen do, in at least one of two distances:
   sharpness, and no likeness of two heaps of lemons. Views: all crops that the model was trained on, and their mirrors.
 - *content*: EfficientNet-Lite0's features at length 1. Views: the whole photograph, four corners, and their mirrors.
 
-The unseen photographs are cut at random as the training crops were. So about two in a hundred images of a perfect
-generator count; what the measure finds of fresh crops of *training* photographs says how much of copying it sees.
+The unseen photographs are cut at random as the training crops were. What the measure finds of fresh crops of *training*
+photographs says how much of copying it sees. What it finds of them while the photographs that they were cut from are
+left out says how alike training photographs are: a generator that copies nothing may look like that, too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,18 @@ class Views:
     """Training views in the two spaces, at length 1."""
 
     layout: np.ndarray
+    layout_of: np.ndarray
+    """The photograph that each view is of, by number."""
     content: np.ndarray
+    content_of: np.ndarray
+
+    def without(self, numbers: np.ndarray) -> Views:
+        """The views of all other photographs."""
+        layout, content = (~np.isin(rows, numbers) for rows in (self.layout_of, self.content_of))
+        return Views(
+            layout=self.layout[layout], layout_of=self.layout_of[layout], content=self.content[content],
+            content_of=self.content_of[content],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +82,25 @@ def corners(images: np.ndarray) -> list[np.ndarray]:
 def distances(thumbnail_rows: np.ndarray, feature_rows: np.ndarray, views: Views) -> Distances:
     """Of images, whose features are not yet at length 1, to the nearest views."""
     return Distances(layout=nearest(thumbnail_rows, views.layout), content=nearest(unit(feature_rows), views.content))
+
+
+def among_others(thumbnail_rows: np.ndarray, feature_rows: np.ndarray, views: Views, folds: int = 5) -> Distances:
+    """Of one crop of every training photograph, in order, to the nearest views of a fifth less photographs.
+
+    Each photograph is left out with the others of its fold: every fifth one, so that neighbours in the list, which may
+    be of one moment, stay.
+    """
+    count = len(thumbnail_rows)
+    found: dict[str, np.ndarray] = {name: np.zeros(count) for name in ("layout", "content")}
+    for fold in range(folds):
+        rows = np.arange(fold, count, folds)
+        part = distances(thumbnail_rows[rows], feature_rows[rows], views.without(rows))
+        found["layout"][rows], found["content"][rows] = part.layout.distances, part.content.distances
+    nothing = np.full(count, -1)
+    return Distances(
+        layout=Nearest(distances=found["layout"], rows=nothing),
+        content=Nearest(distances=found["content"], rows=nothing),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

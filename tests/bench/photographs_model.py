@@ -193,12 +193,15 @@ def near_duplicates(bench: Bench, images: np.ndarray, train: Real) -> float:
         name: copies.distances(copies.thumbnails(rows), bench.features.of(rows, f"copies-{name}"), views)
         for name, rows in sets.items()
     }
+    fresh = bench.features.of(sets["fresh"], "copies-fresh")
+    found["others"] = copies.among_others(copies.thumbnails(sets["fresh"]), fresh, views)
     thresholds = copies.Thresholds.of_unseen(found["unseen"])
     shares = {name: thresholds.found(distances) for name, distances in found.items()}
     for kind in ("layout", "content", "either"):
         for name, what in (
             ("made", "generated images"),
             ("fresh", "fresh crops of training photographs (what the measure sees of copying)"),
+            ("others", "the same, of other training photographs (how alike they are among themselves)"),
         ):
             bench.results.add(f"near-duplicates by {kind}: {what}", float(shares[name][kind].mean()))
     page(bench.work / "neighbours.png", images, found["made"], pictures)
@@ -211,7 +214,11 @@ def training_views(bench: Bench, train: Real, crops: np.ndarray) -> tuple[copies
     whole += [copies.mirrored(part) for part in whole]
     contents = [bench.features.of(part, f"view-{number}") for number, part in enumerate(whole)]
     layout = np.concatenate([copies.thumbnails(crops), copies.thumbnails(copies.mirrored(crops))])
-    views = copies.Views(layout=layout, content=unit(np.concatenate(contents)))
+    numbers = np.arange(len(train.images))
+    views = copies.Views(
+        layout=layout, layout_of=np.tile(np.repeat(numbers, COPIES), 2), content=unit(np.concatenate(contents)),
+        content_of=np.tile(numbers, len(contents)),
+    )  # fmt: skip
     return views, {"layout": crops, "content": train.images}
 
 

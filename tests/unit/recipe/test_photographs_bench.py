@@ -60,7 +60,9 @@ def test_a_copy_of_a_crop_is_found_mirrored_redder_and_softer_and_new_pictures_a
     crops = train[:, 16:80, 8:72]
     views = bench.copies.Views(
         layout=bench.copies.thumbnails(np.concatenate([crops, bench.copies.mirrored(crops)])),
+        layout_of=np.tile(np.arange(50), 2),
         content=bench.copies.unit(features["train"]),
+        content_of=np.arange(50),
     )
     unseen_at = bench.copies.distances(bench.copies.thumbnails(unseen), features["unseen"], views)
     thresholds = bench.copies.Thresholds.of_unseen(unseen_at)
@@ -73,6 +75,19 @@ def test_a_copy_of_a_crop_is_found_mirrored_redder_and_softer_and_new_pictures_a
         assert thresholds.found(at)["layout"].all()
         assert thresholds.found(at)["either"].all()
         assert (at.layout.rows % 50 == np.arange(50)).all()
+
+
+def test_photographs_that_are_alike_are_found_among_the_others_and_none_is_its_own_neighbour(bench):
+    pictures = scenes(10, 3)[:, :64, :64]
+    pictures[1] = pictures[0]
+    rows = bench.copies.thumbnails(pictures)
+    features = bench.copies.unit(pictures.reshape(10, -1)[:, ::97].astype(np.float32))
+    numbers = np.arange(10)
+    views = bench.copies.Views(layout=rows, layout_of=numbers, content=features, content_of=numbers)
+    found = bench.copies.among_others(rows, features, views)
+    for distances in (found.layout.distances, found.content.distances):
+        assert (distances[:2] < 1e-3).all()
+        assert (distances[2:] > 0.1).all()
 
 
 def test_corners_are_four_squares_that_overlap(bench):
