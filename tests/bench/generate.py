@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--region", type=int, help="batches of each side of a pair; 4 on a GPU, else 1")
     parser.add_argument("--batches", type=int, nargs="+", help="of the cost curve")
     parser.add_argument("--sides", type=int, nargs="+", help="of the cost curve")
-    parser.add_argument("--leave-out", nargs="+", metavar="OPTION", help="of the options, such as compile")
+    parser.add_argument("--leave-out", nargs="+", default=(), metavar="OPTION", help="by its name in the table")
     parser.add_argument("--compile", action="store_true", help="torch.compile the UNet, for all ways")
     parser.add_argument("--channels-last", action="store_true", help="for all ways")
     parser.add_argument("--peak-of", choices=WAYS, help=argparse.SUPPRESS)

@@ -43,7 +43,7 @@ def options(work: Work, args: argparse.Namespace) -> None:
             makers[str(dtype).removeprefix("torch.")] = lambda dtype=dtype: _model(work, Speed(), dtype)
     runs: dict[str, Callable[[], Any]] = {}
     for name, maker in makers.items():
-        if args.leave_out and any(part in name for part in args.leave_out):
+        if name in args.leave_out:
             continue
         try:
             runs[name] = _batch(twin(work, model=maker()))
@@ -51,7 +51,7 @@ def options(work: Work, args: argparse.Namespace) -> None:
         except (InputError, RuntimeError) as error:
             print(f"{name} does not run here: {str(error).splitlines()[0]}", flush=True)
             runs.pop(name, None)
-    if not on_gpu(work):
+    if not on_gpu(work) and "threads" not in args.leave_out:
         plain, threads = runs["plain"], torch.get_num_threads()
 
         def more() -> None:
