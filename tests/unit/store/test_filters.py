@@ -1,6 +1,9 @@
 """Marks of a filter beside the data set: written, read, honoured, refused, and in nobody's way."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,17 @@ from ncm_lib import InputError, SyntheticDataset, export, index, repair, verify
 from ncm_lib.store.filters import Filter, FilterHead, filter_path
 from ncm_lib.store.ledger import Ledger
 from ncm_lib.store.manifest import Manifest
+
+ROOT = Path(__file__).parents[3]
+WRITE_OFTEN = """
+import sys
+from pathlib import Path
+from ncm_lib.store.filters import Filter
+root = Path(sys.argv[1])
+marks = Filter.read(root, "clip")
+for _ in range(100):
+    marks.write(root, "clip")
+"""
 
 
 @pytest.fixture
@@ -30,6 +44,17 @@ def rewrite(dataset, change):
     path = filter_path(dataset, "clip")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(change(lines)) + "\n")
+
+
+def test_two_processes_may_write_the_same_marks_at_once(marked):
+    before = filter_path(marked, "clip").read_bytes()
+    command = [sys.executable, "-c", WRITE_OFTEN, str(marked)]
+    writers = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for writer in writers:
+        _, error = writer.communicate(timeout=120)
+        assert writer.returncode == 0, error
+    assert filter_path(marked, "clip").read_bytes() == before
+    assert [file.name for file in filter_path(marked, "clip").parent.iterdir()] == ["clip.jsonl"]
 
 
 def test_a_filter_comes_back_as_it_was_written(marked):
