@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -69,19 +68,18 @@ class Compare:
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
-        from tqdm import tqdm
-
         from ..training.compare import compare
+        from .bars import Bar
         from .quiet import quiet
 
         quiet()
-        bar: Any = None
+        bar: Bar | None = None
 
         def show(name: str, state: str, over: int, count: int) -> None:
             nonlocal bar
-            bar = bar or tqdm(total=count, unit=" tasks")
+            bar = bar or Bar(count, "tasks")
             bar.set_postfix_str(f"{name} {state}")
-            bar.update(over - bar.n)
+            bar.reach(over)
 
         try:
             done = compare(self.plan, out=self.out, jobs=self.jobs, only=self.only, on_task=show)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..store.disk import replace_bytes
+from ..wording import counted
 from .compare_plan import ComparePlan
 from .curves import Curve, draw_curves
 from .statistics import PairedDifference, holm, paired_difference
@@ -85,7 +86,7 @@ def write_report(root: Path, plan: ComparePlan, results: list[dict[str, Any]]) -
         text.append(f"![Test accuracy over real images per class](report/{name})")
         page.append(drawing)
     for shots in map(str, plan.shots):
-        title = "All real images" if shots == "all" else f"{shots} real images per class"
+        title = "All real images" if shots == "all" else f"{counted(int(shots), 'real image')} per class"
         rows = [_cells(line) for line in table(plan, results, shots)]
         text.append(f"## {title}\n\n{_markdown(_HEADS, rows)}")
         page.append(f"<h2>{title}</h2>{_html(_HEADS, rows)}")
