@@ -114,8 +114,8 @@ def train(
 def encode(vae: AutoencoderKL, images: np.ndarray, settings: Settings) -> tuple[Tensor, Tensor]:
     """Posterior mean and standard deviation of every image, each float16 ``[N, 4, 16, 16]`` on the CPU."""
     parts = []
-    for start in range(0, len(images), 250):
-        pixels = to_pixels(images[start : start + 250]).to(vae.device)
+    for start in range(0, len(images), 32):
+        pixels = to_pixels(images[start : start + 32]).to(vae.device)
         with torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bfloat16):
             posterior = vae.encode(pixels).latent_dist
         parts.append((posterior.mean.cpu().half(), posterior.std.cpu().half()))

@@ -1,4 +1,4 @@
-"""The production line of a run: denoise batch after batch, while the batch before is decoded and written."""
+"""The production line of a run: denoise batch after batch, while the batch before is written, on a GPU also decoded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .memory import is_out_of_memory, release_memory
 from .render import Renderer
 from .stats import Stats
 
+Images = list[np.ndarray[Any, np.dtype[np.uint8]] | None]
+"""One image [height, width, 3] per latent; None where it came out NaN, infinite or constant."""
 BAD_IMAGE = "the image is NaN, infinite or of one colour"
 
 
@@ -69,7 +71,9 @@ class Production:
         fresh = self._fresh(todo)
         finished = 0.0
         pending: Future[list[Attempt]] | None = None
-        # one helper thread: the next batch denoises while this one is decoded, encoded and written
+        # one helper thread: the next batch denoises while this one is decoded, encoded and written; on a CPU decoding
+        # has nothing to run beside, and takes longer in another thread (fresh memory, shared caches)
+        on_cpu = self._renderer.model.device.type == "cpu"
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ncm-write") as pool:
             while True:
                 batch = self._work.take(fresh)
@@ -83,10 +87,11 @@ class Production:
                 latents = self._latents(batch, finished)
                 if latents is None:
                     continue
+                images = self._decoded(latents) if on_cpu else None
                 if pending is not None:
                     self._work.put_back(pending.result())
                 finished += sum(attempt.number == 0 for attempt in batch)
-                pending = pool.submit(self._finish, batch, latents)
+                pending = pool.submit(self._finish, batch, latents, images)
                 self._tell(finished)
 
     def _fresh(self, todo: Sequence[int]) -> Iterator[Attempt]:
@@ -119,10 +124,14 @@ class Production:
         self._stats.batch_changes = self._work.changes
         return None
 
-    def _finish(self, batch: list[Attempt], latents: Tensor) -> list[Attempt]:
-        """Decode and write; the attempts that are to be made again."""
+    def _decoded(self, latents: Tensor) -> Images:
         with self._stats.timing("decoding"):
-            images = self._renderer.images(latents)
+            return self._renderer.images(latents)
+
+    def _finish(self, batch: list[Attempt], latents: Tensor, images: Images | None) -> list[Attempt]:
+        """Decode, where that is not done yet, and write; the attempts that are to be made again."""
+        if images is None:
+            images = self._decoded(latents)
         kept = [(attempt, image) for attempt, image in zip(batch, images, strict=True) if image is not None]
         with self._stats.timing("writing"):
             self._writer.write_batch([self._item(attempt.sample, image) for attempt, image in kept])
