@@ -29,11 +29,11 @@ RECIPE = stages.Recipe(
         size=64, widths=(32, 64, 128), steps=2400, batch=16, peak_lr=1e-3, perceptual_weight=0.5, bfloat16=True
     ),
     denoiser=denoiser.Settings(
-        steps=30_000,
+        steps=15_000,
         batch=32,
         peak_lr=5e-4,
         warmup=500,
-        decay=15_000,
+        decay=11_000,
         widths=(64, 128, 192),
         templates=("a photo of a {}", "a photo of a {}", "a photo of a {}", "a picture of a {}", "{}"),
         average=0.9995,
