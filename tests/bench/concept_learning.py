@@ -2,12 +2,12 @@
 
 MODEL never saw five classes of Fashion-MNIST, not even its autoencoder or its vocabulary:
 
-    python ckpts/recipe/train.py --data package --work variant --out MODEL --steps 3000 \\
+    python ckpts/recipe/train_garments.py --data package --work variant --out MODEL --steps 3000 \\
         --hold-out "pullover,coat,shirt,sandal,ankle boot"
 
 ``ncm train-concepts`` learns them from --shots training images each. A CNN trained on the 60,000 real training images
 says of how many generated images of each class it recognises the class, among all ten: before learning, after it, and
-for the embedded demo model, which saw 6,000 images of each. The CNN's accuracy on real held-out images is the ceiling.
+for the garments model, which saw 6,000 images of each. The CNN's accuracy on real held-out images is the ceiling.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fashion import diversity, few_shot_folder, gray, real_classifier, recipe, recognised
+from fashion import GARMENTS, diversity, few_shot_folder, gray, real_classifier, recipe, recognised
 from PIL import Image
 
 from ncm_lib import ClassList, ConceptTraining, RenderSettings, load_concepts, load_model, load_source, train_concepts
@@ -86,7 +86,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     print(f"{learned.made} steps in {seconds:.0f} s")
     after = load_concepts(base, out)
-    full = load_model("demo", device="cpu")
+    full = load_model(GARMENTS, device="cpu")
     rows = {"config": config.model_dump(), "made": learned.made, "seconds": round(seconds, 1)}
     wanted = np.isin(real.test_labels, ids)
     rows["real held-out images"] = rates(judge, real.test_images[wanted], real.test_labels[wanted])
@@ -94,7 +94,7 @@ def main() -> None:
     for name, model, words in (
         ("before learning", base, held_out),
         (f"after learning from {options.shots} images each", after, after.classes.tokens),
-        ("the demo model, 6,000 images each", full, held_out),
+        ("the garments model, 6,000 images each", full, held_out),
     ):
         made, position = images_of(model, [f"a photo of a {word}" for word in words], options.count, options.guidance)
         rows[name] = rates(judge, made, ids[position])

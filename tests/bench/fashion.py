@@ -14,11 +14,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-RECIPE = Path(__file__).parents[2] / "ckpts" / "recipe"
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "ckpts" / "recipe"
+GARMENTS = ROOT / "tests" / "fixtures" / "garments"
+"""A model that was trained on Fashion-MNIST's training images."""
 
 
 def recipe(name: str) -> ModuleType:
-    """A module of the demo model's recipe."""
+    """A module of the models' recipes."""
     if str(RECIPE) not in sys.path:
         sys.path.append(str(RECIPE))
     return __import__(name)

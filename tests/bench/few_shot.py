@@ -5,10 +5,10 @@
 It writes Fashion-MNIST as image folders, trains a model that never sees five of the ten classes (--model gives one that
 is there), runs ``ncm compare`` on the two plans beside this file, and writes the tables. It goes on where it stopped.
 
-Who sees what. The demo model was trained on all of ``seen``; the variant on the part of it that is of five classes, not
-even its autoencoder or its vocabulary knows the other five, which are ``unseen``. Shots, the validation images among
-them, and with them concepts and inversions, come from ``seen`` (a) or ``unseen`` (b). ``test`` and ``test-unseen`` are
-images that no model was trained on; equal pixels in the training part take an image out of them.
+Who sees what. The garments model was trained on all of ``seen``; the variant on the part of it that is of five classes,
+not even its autoencoder or its vocabulary knows the other five, which are ``unseen``. Shots, the validation images
+among them, and with them concepts and inversions, come from ``seen`` (a) or ``unseen`` (b). ``test`` and
+``test-unseen`` are images that no model was trained on; equal pixels in the training part take an image out of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fashion import RECIPE, recipe
+from fashion import GARMENTS, RECIPE, recipe
 from PIL import Image
 from tqdm import tqdm
 
@@ -46,7 +46,7 @@ RECOGNISED = (
 )
 HELD_OUT = ("pullover", "coat", "shirt", "sandal", "ankle boot")
 PARTS = {
-    "privileged": "**(a) Privileged generator**, ten classes: the demo model, trained on 6,000 labelled images of each",
+    "privileged": "**(a) Privileged generator**, ten classes: the garments model, trained on 6,000 images of each",
     "held_out": "**(b) Held-out classes**, five: a model that never saw them and learns them from each seed's shots",
 }
 START, END = "<!-- few_shot.py: begin -->", "<!-- few_shot.py: end -->"
@@ -60,10 +60,12 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=None, help="the variant, where it was trained before")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], help="cells to run, as ncm compare takes them")
-    parser.add_argument("--readme", type=Path, default=None, help="file whose marked part the tables replace")
+    parser.add_argument("--page", type=Path, default=None, help="file whose marked part the tables replace")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     folders(options.data, options.work)
+    if not (options.work / "garments").is_dir():
+        shutil.copytree(GARMENTS, options.work / "garments")
     variant(options.data, options.work, options.model)
     text, failed = [], 0
     for part, title in PARTS.items():
@@ -77,8 +79,8 @@ def main() -> int:
     page = "\n\n".join([*text, f"{RECOGNISED}\n\n{recognised(options.work)}"])
     (options.work / "tables.md").write_text(f"{page}\n", encoding="utf-8")
     print(page)
-    if options.readme is not None:
-        replace_between(options.readme, page)
+    if options.page is not None:
+        replace_between(options.page, page)
     return 1 if failed else 0
 
 
@@ -122,7 +124,7 @@ def variant(package: Path, work: Path, model: Path | None) -> None:
         shutil.copytree(model, out)
     if not (out / "model_index.json").is_file():
         options = ["--data", package, "--work", work / "variant-work", "--out", out, "--steps", "3000"]
-        script = [sys.executable, RECIPE / "train.py", *options, "--hold-out", ",".join(HELD_OUT)]
+        script = [sys.executable, RECIPE / "train_garments.py", *options, "--hold-out", ",".join(HELD_OUT)]
         subprocess.run(list(map(str, script)), check=True)
     known = set(json.loads((out / "classes.json").read_bytes())["classes"])
     if known & set(HELD_OUT):

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fashion import GARMENTS
+
 from ncm_lib.store.layout import image_name
 from ncm_lib.store.manifest import Manifest
 from ncm_lib.store.record import Record
@@ -23,13 +25,13 @@ RUN = """
 import sys
 from ncm_lib import NoiseCutMix, RenderSettings, generate, load_model
 
-path, count, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "stop"
+path, count, stop, model = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "stop", sys.argv[4]
 
 def on_progress(progress):
     if stop:
         raise KeyboardInterrupt
 
-model = load_model("demo", device="cpu")
+model = load_model(model, device="cpu")
 try:
     made = generate(NoiseCutMix(classes=model.classes), model, out=path, count=count, batch_size=4, save_masks=False,
                     settings=RenderSettings(num_inference_steps=1), on_progress=on_progress).made
@@ -42,7 +44,7 @@ print(made, peak)
 
 def run(path: Path, count: int, what: str) -> tuple[int, float]:
     """Images made, and MiB at the peak, of a run in a fresh process."""
-    command = [sys.executable, "-c", RUN, str(path), str(count), what]
+    command = [sys.executable, "-c", RUN, str(path), str(count), what, str(GARMENTS)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline
 from diffusers import UNet2DConditionModel as UNet
+from fashion import GARMENTS
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ncm_lib import ClassList, NoiseCutMix, RenderSettings, generate
 from ncm_lib.engine.families.stable_diffusion import StableDiffusion1
-from ncm_lib.engine.load import Model, ModelDefaults, demo_folder
+from ncm_lib.engine.load import Model, ModelDefaults
 from ncm_lib.engine.speed import Speed, speed_up
 
 CLASSES = ClassList.of(["bag", "coat", "dress", "sneaker"])
@@ -36,7 +37,7 @@ def random_model(shape: str, side: int, device: str, dtype: torch.dtype, speed: 
     """SD 1.5's topology with random weights: time and memory depend on shapes, not on what was learned."""
     unet_channels, vae_channels, width, layers, tokens = SHAPES[shape]
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(demo_folder() / "tokenizer", model_max_length=tokens)
+    tokenizer = CLIPTokenizer.from_pretrained(GARMENTS / "tokenizer", model_max_length=tokens)
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
         num_attention_heads=max(width // 64, 1), max_position_embeddings=tokens,

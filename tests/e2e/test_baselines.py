@@ -25,6 +25,8 @@ from ncm_lib import (
     verify,
 )
 
+from ..garments import GARMENTS
+
 SETTINGS = RenderSettings(num_inference_steps=4, guidance_scale=3.0)
 FROM_NOISE, WITHIN, ACROSS = (SDRandom, RealFilter), (RealGuidance, DAFusion, DiffAug), (DiffMix, RealMix)
 
@@ -67,14 +69,14 @@ def whole(tiny_model, images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def demo():
-    return load_model("demo", device="cpu", dtype="float32")
+def garments():
+    return load_model(GARMENTS, device="cpu", dtype="float32")
 
 
 @pytest.mark.parametrize("kind", [*FROM_NOISE, *WITHIN, *ACROSS])
-def test_the_demo_model_makes_a_sound_data_set_by_every_method(kind, demo, images, tmp_path):
+def test_a_trained_model_makes_a_sound_data_set_by_every_method(kind, garments, images, tmp_path):
     out = tmp_path / "set"
-    summary = make(demo, images, out, count=2, kind=kind)
+    summary = make(garments, images, out, count=2, kind=kind)
     assert (summary.made, summary.failed) == (2, 0)
     assert verify(out).findings == ()
     listed = {image.content_hash: image.class_id for image in images}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ..garments import GARMENTS
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("kill_run.py")
 COUNT, KILLS, SEED = 40, 20, 20250711
@@ -54,5 +56,5 @@ def test_a_run_that_is_killed_at_twenty_points_ends_in_the_bytes_of_an_undisturb
 
 
 @pytest.mark.slow
-def test_the_same_with_the_embedded_model(tmp_path: Path) -> None:
-    assert_the_same(killed(tmp_path, "demo"))
+def test_the_same_with_a_trained_model(tmp_path: Path) -> None:
+    assert_the_same(killed(tmp_path, str(GARMENTS)))

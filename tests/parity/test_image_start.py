@@ -1,4 +1,4 @@
-"""Image starts of the demo model against the stock image-to-image pipeline, from the picture to the last latent."""
+"""Image starts of a trained model against the stock image-to-image pipeline, from the picture to the last latent."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,8 @@ from ncm_lib import RenderSettings, load_model, sample_noise
 from ncm_lib.engine.render import Renderer
 from ncm_lib.plan.sample import ClassWeight, Condition, FullMask, NoisedImage, Sample
 
+from ..garments import GARMENTS
+
 STEPS = 8
 # The oracle configures diffusers' classes by itself, so that a wrong setting of ours shows.
 STOCK = {
@@ -22,14 +24,14 @@ PROMPTS = ["a photo of a sneaker", "a photo of a bag", "a photo of a coat"]
 
 
 @pytest.fixture(scope="module")
-def demo():
-    return load_model("demo", device="cpu", dtype="float32")
+def garments():
+    return load_model(GARMENTS, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def pictures(demo):
+def pictures(garments):
     """Smooth pictures of the model's own size, so that nothing is scaled or cut."""
-    side = demo.family.default_size
+    side = garments.family.default_size
     y, x = np.mgrid[0:side, 0:side] / side
     waves = [np.stack([np.sin(k * x + c) * np.cos(k * y - c) for c in range(3)], axis=-1) for k in (3, 5, 9)]
     return [Image.fromarray(np.uint8(np.round((wave + 1) * 127.5))) for wave in waves]
@@ -57,7 +59,7 @@ def stock_latents(family, name, pictures, seeds, strength):
 
 @pytest.mark.parametrize("strength", [0.25, 0.7, 1.0])
 @pytest.mark.parametrize("name", STOCK)
-def test_latents_equal_those_of_the_stock_pipeline(demo, pictures, name, strength):
+def test_latents_equal_those_of_the_stock_pipeline(garments, pictures, name, strength):
     seeds = [7, 2**40 + 3, 11]
     samples = [
         Sample(
@@ -67,6 +69,6 @@ def test_latents_equal_those_of_the_stock_pipeline(demo, pictures, name, strengt
         for row, seed in enumerate(seeds)
     ]  # fmt: skip
     settings = RenderSettings(num_inference_steps=STEPS, guidance_scale=5.0, scheduler=name)
-    ours = Renderer(demo, settings, real_image=lambda content: pictures[int(content)]).latents(samples)
-    expected = stock_latents(demo.family, name, pictures, seeds, strength)
+    ours = Renderer(garments, settings, real_image=lambda content: pictures[int(content)]).latents(samples)
+    expected = stock_latents(garments.family, name, pictures, seeds, strength)
     assert (ours - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -19,6 +19,8 @@ from ncm_lib.maths.rng import sample_noise
 from ncm_lib.plan.sample import CirclePoint, ClassWeight, Condition, FullMask, Sample
 from ncm_lib.sources.pool import InversionPool
 
+from ...garments import GARMENTS
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
@@ -83,7 +85,7 @@ def test_inverting_and_denoising_meet_at_the_same_timesteps(tiny_model):
 
 def test_the_round_trip_comes_back_the_better_the_more_steps():
     # a trained model: the noise that a random one predicts changes too wildly from step to step
-    model = load_model("demo", device="cpu")
+    model = load_model(GARMENTS, device="cpu")
     embeddings = conditioning(model, 2, "a photo of a bag")
     noise = torch.stack([sample_noise(seed, (4, 16, 16)) for seed in range(2)])
     images = reconstruct_latents(model.family, noise, embeddings, num_inference_steps=10)

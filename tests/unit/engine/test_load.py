@@ -16,8 +16,9 @@ def copy_of(folder, tmp_path):
 
 def test_the_demo_model_loads_with_its_classes_and_defaults():
     model = load_model("demo", device="cpu")
-    assert model.classes.names[7] == "sneaker"
-    assert (model.family.latent_channels, model.family.latent_cell, model.family.default_size) == (4, 2, 32)
+    assert len(model.classes) == 50
+    assert model.classes.names[8] == "lemon"
+    assert (model.family.latent_channels, model.family.latent_cell, model.family.default_size) == (4, 4, 64)
     assert model.dtype == torch.float32
     assert not model.family.unet.training
 

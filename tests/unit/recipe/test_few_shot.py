@@ -101,7 +101,7 @@ def test_the_plans_have_every_row_and_give_each_as_many_updates(part, classes):
     assert all(len(found) == 1 and found < set(said) for found in updates.values()), updates
 
 
-def test_the_generator_of_the_held_out_classes_learns_them_and_is_not_the_demo_model():
+def test_the_generator_of_the_held_out_classes_learns_them_and_is_not_the_one_of_the_tests():
     plan = load_plan(BENCH / "few_shot_held_out.toml")
     assert [one.model for one in plan.generators.values()] == ["variant"]
     assert all(one.concepts is not None for one in plan.generators.values())
@@ -112,8 +112,8 @@ def test_tables_take_the_place_of_those_between_the_marks(few_shot, tmp_path):
     page.write_text(f"before\n{few_shot.START}\nold\n{few_shot.END}\nafter\n")
     few_shot.replace_between(page, "| new |")
     assert page.read_text() == f"before\n{few_shot.START}\n\n| new |\n\n{few_shot.END}\nafter\n"
-    readme = (BENCH.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert (readme.count(few_shot.START), readme.count(few_shot.END)) == (1, 1)
+    shown = (BENCH.parents[1] / "docs" / "few_shot.md").read_text(encoding="utf-8")
+    assert (shown.count(few_shot.START), shown.count(few_shot.END)) == (1, 1)
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="lacks the marks"):
         few_shot.replace_between(page, "| new |")

@@ -1,4 +1,4 @@
-"""The recipe of the colour demo model, on a data set of a few drawn pictures in the layout of the real one."""
+"""The recipe of the demo model, on a data set of a few drawn pictures in the layout of the real one."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""What is measured of the colour demo model, and the plan of its proof, on tiny data."""
+"""What is measured of the demo model, and the plan of its proof, on tiny data."""
 
 import importlib
 import json
@@ -17,6 +17,7 @@ from ncm_lib import load_model, methods
 from ncm_lib.metrics.classifier import preparation_of, pretrained
 from ncm_lib.training.compare_plan import load_plan
 
+from ...garments import GARMENTS
 from ...tiny_groceries import NOUNS, produce, write_part
 from ...tiny_lpips import jax_tree, random_weights, save_jax
 
@@ -203,14 +204,14 @@ def test_a_model_passes_when_it_reaches_every_bar(bench, reached, missed):
 def test_a_folder_of_measurements_belongs_to_one_model(bench, data, tmp_path, monkeypatch):
     (tmp_path / "bench").mkdir()
     (tmp_path / "bench" / "settings.json").write_text(json.dumps({"model": "another"}))
-    options = ["--data", data, "--model", "demo", "--work", tmp_path / "bench"]
+    options = ["--data", data, "--model", GARMENTS, "--work", tmp_path / "bench"]
     monkeypatch.setattr(sys, "argv", ["photographs_model.py", *map(str, options)])
     with pytest.raises(SystemExit, match="Name another folder with --work"):
         bench.photographs_model.main()
 
 
 def test_class_images_are_of_the_classes_in_turn_and_kept(bench, tmp_path):
-    model = load_model("demo", device="cpu")
+    model = load_model(GARMENTS, device="cpu")
     images, labels = bench.generator.class_images(model, 3, 1.0, 2, tmp_path)
     assert labels.tolist() == [0, 1, 2]
     assert images.shape == (3, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""The scripts that train the demo models, on a handful of random images and for a few steps."""
+"""The scripts that train the small models, on a handful of random images and for a few steps."""
 
 import importlib
 import sys
@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from ncm_lib import load_model
-from ncm_lib.engine.load import demo_folder
+
+from ...garments import GARMENTS
 
 RECIPE = Path(__file__).parents[3] / "ckpts" / "recipe"
 MODULES = (
     "autoencoder", "checkpoint", "data", "denoiser", "export", "perceptual", "photographs", "stages", "tokenizer",
-    "train", "train_photographs",
+    "train_garments", "train_photographs",
 )  # fmt: skip
 CLASSES = ("coat", "bag")
 
@@ -33,7 +34,7 @@ def recipe(monkeypatch):
 
 def quick(recipe, **denoiser):
     """The gray model's recipe with next to no steps."""
-    full = recipe.train.RECIPE
+    full = recipe.train_garments.RECIPE
     return replace(
         full,
         autoencoder=replace(full.autoencoder, steps=3, batch=4),
@@ -77,14 +78,14 @@ def test_the_learning_rate_rises_stays_and_falls_to_almost_nothing(recipe):
     assert rates[80:] == sorted(rates[80:], reverse=True)
 
 
-def test_what_the_recipe_writes_loads_as_the_demo_model_does(recipe, tmp_path):
+def test_what_the_recipe_writes_loads_as_the_model_that_it_made(recipe, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
     call = partial(
         recipe.stages.train, images, np.arange(20) % 2, CLASSES, work=tmp_path / "work", out=tmp_path / "model"
     )
     assert call(quick(recipe), seconds=600) == 0
     loaded = load_model(tmp_path / "model", device="cpu")
-    shipped = load_model(demo_folder(), device="cpu")
+    shipped = load_model(GARMENTS, device="cpu")
     assert loaded.classes.names == CLASSES
     assert loaded.defaults == shipped.defaults
     for part in ("unet", "vae", "text_encoder"):

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 
 from ncm_lib import ConceptTraining, class_prompts, load_concepts, load_model, load_source, train_concepts
 from ncm_lib.engine.denoise import denoise
-from ncm_lib.engine.load import demo_folder
 from ncm_lib.engine.schedulers import make_scheduler
+
+from ...garments import GARMENTS
 
 STEPS, GUIDANCE = 3, 3.0
 
@@ -23,7 +24,7 @@ def learned(request, picture_folder, tmp_path_factory):
         steps=4, batch_size=3, sampling="balanced", tokens_per_class=request.param, learning_rate=5e-2,
         embedding_learning_rate=5e-2, init_word="sneaker", prompt="a photo of a {class}", dataset="birds",
     )  # fmt: skip
-    train_concepts("demo", load_source(picture_folder), out=folder, config=config, device="cpu")
+    train_concepts(GARMENTS, load_source(picture_folder), out=folder, config=config, device="cpu")
     return folder
 
 
@@ -34,7 +35,7 @@ def stock(learned):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = StableDiffusionPipeline.from_pretrained(demo_folder(), dtype=torch.float32, safety_checker=None)
+        pipeline = StableDiffusionPipeline.from_pretrained(GARMENTS, dtype=torch.float32, safety_checker=None)
         pipeline.load_lora_weights(learned, weight_name="pytorch_lora_weights.safetensors")
         for number in range(3):
             pipeline.load_textual_inversion(learned / "embeddings" / f"birds_class_{number}.safetensors")
@@ -69,7 +70,7 @@ def test_all_that_was_learned_is_on_every_attention_projection(learned, stock):
 
 
 def test_an_image_of_load_concepts_is_the_stock_pipelines(learned, stock):
-    model = load_concepts(load_model("demo", device="cpu"), learned)
+    model = load_concepts(load_model(GARMENTS, device="cpu"), learned)
     family = model.family
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(3, 4, 16, 16, generator=generator)

