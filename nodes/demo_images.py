@@ -25,10 +25,10 @@ class LoadDemoImages(io.ComfyNode):
             node_id="NCM_LoadDemoImages",
             display_name="Load Demo Images",
             category=CATEGORY,
-            description="Two small pictures of ankle boots that come with this pack, for the shipped workflow of "
+            description="Two small photographs of bananas that come with this pack, for the shipped workflow of "
             "Diff-II. Take Load Image and Batch Images for your own.",
             inputs=[],
-            outputs=[io.Image.Output(display_name="images", tooltip="A batch of two, 32 x 32 pixels, one class.")],
+            outputs=[io.Image.Output(display_name="images", tooltip="A batch of two, 64 x 64 pixels, one class.")],
         )
 
     @classmethod

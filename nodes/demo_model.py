@@ -22,8 +22,8 @@ from ..ncm_lib.errors import InputError
 from .sockets import CATEGORY
 
 _FOLDER = Path(__file__).resolve().parent.parent / "ckpts" / "demo"
-_CELL = 2
-"""Image pixels along one side of a latent cell: the demo's autoencoder halves an image once."""
+_CELL = 4
+"""Image pixels along one side of a latent cell: the demo's autoencoder halves an image twice."""
 
 
 class DemoLatents(comfy.latent_formats.LatentFormat):
@@ -96,8 +96,9 @@ class LoadDemoModel(io.ComfyNode):
             node_id="NCM_LoadDemoModel",
             display_name="Load Demo Model",
             category=CATEGORY,
-            description="The small model that comes with this pack: gray garments of 32 x 32 pixels in ten classes. "
-            "It runs in seconds on any CPU, so that a workflow can be tried before a real checkpoint is linked.",
+            description="The small model that comes with this pack: photographs of fruit and vegetables, 64 x 64 "
+            "pixels, 50 classes. It runs in seconds on any CPU, so that a workflow can be tried before a real "
+            "checkpoint is linked.",
             inputs=[
                 io.Int.Input(
                     "batch_size",
@@ -109,8 +110,8 @@ class LoadDemoModel(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Predicts noise, as SD 1.5 does."),
-                io.Clip.Output(display_name="clip", tooltip="Its text encoder, of 572 tokens and 32 per prompt."),
-                io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 2 pixels per latent cell."),
+                io.Clip.Output(display_name="clip", tooltip="Its text encoder, of 756 tokens and 32 per prompt."),
+                io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 4 pixels per latent cell."),
                 io.Latent.Output(
                     display_name="latent",
                     tooltip="Empty, 16 x 16 cells. Empty Latent Image does not fit: it takes 8 pixels for a cell.",

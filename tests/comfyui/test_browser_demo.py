@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 SHOWN = {
     "NCM_CutMixMask": (4, 144, 194),
     "NCM_SoftLabel": (4, 144, 194),
-    "NCM_SoftLabelWriter": (4, 32, 32),
+    "NCM_SoftLabelWriter": (4, 64, 64),
     "PreviewImage": (4, 256, 256),
 }
 IMAGES = """(type) => app.graph.nodes.filter((node) => node.type === type).flatMap(

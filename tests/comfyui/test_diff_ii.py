@@ -21,7 +21,7 @@ from .test_workflows import FOLDER, empty_cache
 pytestmark = pytest.mark.slow
 
 IMAGES = sorted((FOLDER.parent / "ckpts" / "demo" / "images").glob("*.png"))
-PROMPT = "a photo of a ankle boot"
+PROMPT = "a photo of a banana"
 # SD 1.5's alpha_bar of timestep 0
 LAST_SIGMA = (1 / 0.9991500000 - 1) ** 0.5
 

@@ -96,7 +96,7 @@ def test_prompts_of_unequal_length_share_a_batch_where_attention_is_across(famil
 def test_the_demo_models_long_prompts_share_a_batch(run_graph):
     mix = Mixing(mask=box_mask())
     mix.clip = mix.add("NCM_LoadDemoModel", batch_size=2)[1]
-    mix.capture("rows", encoded(mix, ("a photo of a bag " * 12, "a photo of a coat")))
+    mix.capture("rows", encoded(mix, ("a photo of a banana " * 12, "a photo of a lemon")))
     ((rows, _),) = run_graph(mix).captured["rows"]
     assert rows.shape[0] == 2
 

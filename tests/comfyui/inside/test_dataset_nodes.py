@@ -14,7 +14,7 @@ from harness.graph import Graph
 from harness.run import GraphError
 from PIL import Image
 
-GARMENTS = "t-shirt\ntrouser\npullover\ndress\ncoat\nsandal\nshirt\nsneaker\nbag\nankle boot"
+FRUIT = "banana\nlemon\nlime\nkiwi\norange\nmango\nplum\npapaya\navocado\npineapple"
 
 
 NUMBERS = itertools.count()
@@ -44,7 +44,7 @@ def records(folder: Path) -> list[dict]:
 def planned(name: str, *, steps: int = 2, writer: str | None = None, **changed) -> Graph:
     """Plan Sample to Soft Label Writer on the demo model."""
     plan = {
-        "dataset": name, "class_file": "typed below", "class_names": GARMENTS, "meta_class": "", "count": 5, "seed": 7,
+        "dataset": name, "class_file": "typed below", "class_names": FRUIT, "meta_class": "", "count": 5, "seed": 7,
         "prompt": "a photo of a {class} {metaclass}", "alpha": 1.0, "placement": "truncate", "rounding": "reference",
         "box_class": "B (the paper)", "grid": "latent", "pair_policy": "different classes", "class_a": "",
         "batch_size": 2, "index": -1,

@@ -170,7 +170,7 @@ def test_a_model_that_sees_no_noise_leaves_the_scaled_latent(comfy, run_graph):
     torch.testing.assert_close(run_graph(graph).captured["inverted"]["samples"], left * graph.latents * SCALE)
 
 
-ERRORS = {10: 0.1866, 25: 0.0876, 50: 0.0492}
+ERRORS = {10: 0.1522, 25: 0.0782, 50: 0.0493}
 """By the number of steps, of the demo images' latents: measured."""
 
 
@@ -178,7 +178,7 @@ def demo(steps: list[int]) -> Graph:
     """The two demo images, inverted and sampled at cfg 1 with the same sigmas."""
     graph = Graph()
     loader = graph.add("NCM_LoadDemoModel", batch_size=2)
-    positive = graph.add("CLIPTextEncode", clip=loader[1], text="a photo of a ankle boot")[0]
+    positive = graph.add("CLIPTextEncode", clip=loader[1], text="a photo of a banana")[0]
     encoded = graph.add("VAEEncode", pixels=graph.add("NCM_LoadDemoImages")[0], vae=loader[2])[0]
     graph.capture("encoded", encoded)
     guider = graph.add("CFGGuider", model=loader[0], positive=positive, negative=positive, cfg=1.0)[0]
@@ -201,8 +201,8 @@ def test_sampling_without_guidance_brings_the_images_back(run_graph):
     found = {steps: error(captured[f"sampled {steps}"]["samples"], captured["encoded"]["samples"]) for steps in ERRORS}
     assert found == {steps: pytest.approx(measured, rel=0.1) for steps, measured in ERRORS.items()}
     noise = captured["inverted 50"]["samples"]
-    assert noise.std(dim=(1, 2, 3)).tolist() == pytest.approx([0.911, 0.916], abs=0.01)
-    assert noise.mean(dim=(1, 2, 3)).abs().max() < 0.03
+    assert noise.std(dim=(1, 2, 3)).tolist() == pytest.approx([1.015, 1.009], abs=0.01)
+    assert noise.mean(dim=(1, 2, 3)).abs().max() < 0.08
 
 
 def test_a_tiny_flow_model_is_undone_better_by_more_steps(run_graph):
