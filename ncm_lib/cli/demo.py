@@ -24,13 +24,13 @@ class Demo:
     out: Path = Path("ncm-demo")
     """Folder of the data set; continued where it is unfinished."""
     count: int = 32
-    """How many images; about 0.4 s each on two CPU cores."""
+    """How many images; about 0.3 s each on two CPU cores."""
     seed: int = 0
     """Another seed: other images."""
 
     def __call__(self) -> int:
         """Run the command; the exit code."""
         run = Run(model="demo", out=self.out, count=self.count, seed=self.seed)
-        # whole boxes of middling size: most pictures show two garments
+        # whole boxes of middling size: most pictures show two classes
         method = NoiseCutMix(classes=Classes().of("demo"), placement="inside", alpha=4.0)
         return run_generate(method, run, RenderSettings(), count=self.count)

@@ -98,7 +98,7 @@ def load_model(
     Example:
         >>> model = load_model("demo", device="cpu")
         >>> model.family.default_size, len(model.classes)
-        (32, 10)
+        (64, 50)
     """
     target = named_device(device)
     weights = _dtype(dtype, target)
@@ -132,7 +132,7 @@ def model_classes(source: str | Path) -> ClassList | None:
 
     Example:
         >>> len(model_classes("demo"))
-        10
+        50
     """
     return _classes(find_model(source)[0])
 
