@@ -161,7 +161,7 @@ def stages(studio: Studio) -> Image.Image:
     early, late = STAGES
     shares = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)
     lines = []
-    for seed in range(4):
+    for seed in range(3):
         samples = [
             sample(seed, (late,), conditions=(Condition(
                 prompt=f"a photo of a {late}", early_prompt=f"a photo of a {early}", early_fraction=share
@@ -205,12 +205,12 @@ def photographs(data: Path, name: str, chosen: tuple[int, int], size: int) -> np
 
 
 def keep(picture: Image.Image, file: Path, *, exact: bool = False) -> None:
-    """Write it where it belongs; a page's PNG has 256 colours, and is a third as large."""
+    """Write it where it belongs; a page's PNG has 128 colours, and is a quarter as large."""
     buffer = io.BytesIO()
     if file.suffix == ".jpg":
         picture.save(buffer, "JPEG", quality=60, optimize=True)
     else:
-        (picture if exact else picture.quantize(256)).save(buffer, "PNG", optimize=True)
+        (picture if exact else picture.quantize(128, dither=Image.Dither.NONE)).save(buffer, "PNG", optimize=True)
     file.write_bytes(buffer.getvalue())
     print(f"{len(buffer.getvalue()) / 1000:6.1f} kB  {file.relative_to(ROOT)}", flush=True)
 
