@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fashion import recipe
-from pictures_page import PAPER, bordered, captioned, column, enlarged, ring, row, titled
+from pictures_page import bordered, captioned, column, enlarged, fitted, ring, row, titled
 from PIL import Image
 
 from ncm_lib import ClassList, NoiseCutMix, RenderSettings, load_model
@@ -184,15 +184,6 @@ def planned(studio: Studio) -> Image.Image:
         for one, picture in zip(samples, studio.made(samples), strict=True)
     ]  # fmt: skip
     return fitted(column([row(tiles[start : start + 5]) for start in range(0, 20, 5)]), 512)
-
-
-def fitted(picture: Image.Image, side: int) -> Image.Image:
-    """A square of ``side`` pixels with the whole picture in it."""
-    picture = picture.copy()
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    page = Image.new("RGB", (side, side), PAPER)
-    page.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return page
 
 
 def photographs(data: Path, name: str, chosen: tuple[int, int], size: int) -> np.ndarray:

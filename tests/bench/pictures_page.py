@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ncm_lib.store.tiles import COLOURS, PAPER
 
@@ -13,8 +13,6 @@ INK = "#24292f"
 GAP = 6
 FONT = ImageFont.load_default(size=11)
 LINE = 14
-
-__all__ = ["PAPER", "bordered", "captioned", "column", "enlarged", "ring", "row", "titled"]
 
 
 def enlarged(picture: Image.Image, times: float, *, sharp: bool = False) -> Image.Image:
@@ -70,6 +68,11 @@ def titled(words: str, picture: Image.Image) -> Image.Image:
     ImageDraw.Draw(page).text((0, 0), words, INK, FONT)
     page.paste(picture, (0, LINE + 2))
     return page
+
+
+def fitted(picture: Image.Image, side: int) -> Image.Image:
+    """A square of ``side`` pixels, filled by the whole picture as far as its proportions allow."""
+    return ImageOps.pad(picture, (side, side), Image.Resampling.LANCZOS, color=PAPER)
 
 
 def ring(words: Sequence[str], around: Sequence[Image.Image], inside: Sequence[Image.Image]) -> Image.Image:

@@ -77,7 +77,6 @@ def test_the_demo_is_among_the_templates_and_runs_at_one_click(comfy_page, serve
         page.wait_for_function(
             "([image, width]) => image.naturalWidth === width", arg=[picture.element_handle(), thumbnail.width]
         )
-    take_picture(page.get_by_role("dialog"), "templates")
 
     card.click()
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'NCM_DualPromptMixedSampler')")
