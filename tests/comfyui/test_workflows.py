@@ -349,7 +349,7 @@ def test_the_demo_makes_pictures_of_two_classes_each(runs, server):
         )
         for record in data.records
     ]
-    keep_thumbnail("noisecutmix_demo", {"": tiles[:2], " ": tiles[2:]})
+    keep_thumbnail("noisecutmix_demo", [("", tiles[:2]), ("", tiles[2:])])
 
 
 @pytest.mark.slow
@@ -393,8 +393,8 @@ def test_stock_nodes_make_the_same_pictures(runs, server):
     assert len(ours) == len(stock) == 4
     assert min(picture.std() for picture in ours) > 30
     np.testing.assert_array_equal(ours, stock)
-    rows = {"NoiseCutMix": ours[:3], "Stock nodes": stock[:3]}
-    keep_thumbnail("compare_with_stock", {name: [*map(Image.fromarray, row)] for name, row in rows.items()})
+    rows = (("NoiseCutMix", ours[:3]), ("Stock nodes", stock[:3]))
+    keep_thumbnail("compare_with_stock", [(title, [*map(Image.fromarray, row)]) for title, row in rows])
 
 
 @pytest.mark.slow
