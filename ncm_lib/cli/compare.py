@@ -46,7 +46,8 @@ class Compare:
         multiplier = 5                                           # synthetic images per real one
         options = { suffix_fraction = 0.0 }
         classifier = { use = "replace" }
-        filter = { model = "birds-classifier", keep = 0.8 }      # options of filter: marks alone, for this row
+        filter = { model = "birds-classifier", keep = 0.8 }      # options of filter: marks alone, for this row; or
+                                                                 # row = "original": that cell's own classifier
 
     Writes report.html, report.md, results.jsonl and, with the extra data, results.parquet. The same command goes on
     where it stopped, and makes again only what failed or changed. Exit code 1: some cells failed; the report has them.

@@ -127,7 +127,9 @@ def _results(graph: Graph, root: Path, file: Path, out: Path, failures: dict[str
             "error": failures.get(cell.key),
             "command": shlex.join(["ncm", "compare", str(file), "--out", str(out), "--only", cell.name]),
             "folder": folder.relative_to(root).as_posix(),
-            "synthetic": [f"tasks/{graph.tasks[need].name}" for need in task.needs],
+            "synthetic": [
+                f"tasks/{graph.tasks[need].name}" for need in task.needs if graph.tasks[need].kind == "generate"
+            ],
             **dict.fromkeys(_NUMBERS),
             "commit": None,
             "source": None,

@@ -58,6 +58,9 @@ class Generator(_Part):
     inversion: Inversion = Inversion()
     batch_size: int = Field(default=8, ge=1)
     """Samples per model call."""
+    dtype: Literal["fp32", "bf16", "fp16"] | None = None
+    """Of the weights that invert and generate. Without it: fp16 on CUDA, else fp32. A concept training has
+    mixed_precision."""
 
 
 class RowFilter(_Part):
@@ -65,14 +68,25 @@ class RowFilter(_Part):
 
     by: Literal["classifier", "clip"] = "classifier"
     """classifier: how sure it is of the label. clip: similarity of image and prompt."""
-    model: str
+    model: str | None = None
     """Folder of what scores: of a classifier with the plan's classes, or of a CLIP model."""
+    row: str | None = None
+    """In place of a model: the row whose classifier of the same shots and seed scores, such as "original", which has
+    seen nothing but the few shots."""
     keep: float = Field(default=0.9, gt=0, le=1)
     """Share of the images to keep, those with the highest scores."""
     per_class: bool = False
     """Take the share of each class."""
     prompt: str = DEFAULT_TEMPLATE
     """For clip: the template, with {class} and {metaclass}."""
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> RowFilter:
+        if (self.model is None) == (self.row is None):
+            raise ValueError("takes either a model or a row, whose classifier scores")
+        if self.row is not None and self.by == "clip":
+            raise ValueError('by = "clip" takes a model; a row has a classifier')
+        return self
 
 
 class Row(_Part):
@@ -162,6 +176,8 @@ class ComparePlan(_Part):
             if row.filter is not None:
                 raise ValueError(f"row {row.name!r} has a filter and no method: there is nothing that it could filter")
             return
+        if row.filter is not None and row.filter.row is not None:
+            self._check_judge(row, row.filter.row)
         kind, generator = method_of(row.method), self.generator_of(row)
         if unknown := sorted(row.options.keys() - kind.model_fields.keys()):
             known = sorted(kind.model_fields.keys() - Method.model_fields.keys() - {"images", "pool"})
@@ -169,6 +185,16 @@ class ComparePlan(_Part):
         _checked(RenderSettings, self.render | row.render, f"render of row {row.name!r}")
         if generator.concepts is not None:
             _checked(ConceptTraining, generator.concepts, "concepts")
+
+    def _check_judge(self, row: Row, name: str) -> None:
+        judge = next((other for other in self.rows if other.name == name), None)
+        if judge is None:
+            raise ValueError(
+                f"the filter of row {row.name!r} names the row {name!r}; there are "
+                f"{', '.join(other.name for other in self.rows)}"
+            )
+        if judge.filter is not None:
+            raise ValueError(f"the filter of row {row.name!r} names the row {name!r}, which is filtered itself")
 
     def generator_of(self, row: Row) -> Generator:
         """The generator that a row means."""
@@ -247,7 +273,7 @@ def _placed(plan: ComparePlan, folder: Path) -> ComparePlan:
     rows: list[Row] = []
     for row in plan.rows:
         update: dict[str, Any] = {} if row.train is None else {"train": place(row.train)}
-        if row.filter is not None:
+        if row.filter is not None and row.filter.model is not None:
             update["filter"] = row.filter.model_copy(update={"model": place(row.filter.model)})
         rows.append(row.model_copy(update=update))
     return plan.model_copy(update={"data": data, "generators": generators, "rows": tuple(rows)})

@@ -109,6 +109,7 @@ class _Builder:
     def __init__(self, plan: ComparePlan) -> None:
         self.plan = plan
         self.graph = Graph()
+        self.rows = {row.name: row for row in plan.rows}
         self.train = load_source(plan.data.train)
         self.test = load_source(plan.data.test, classes=self.train.classes)
         self._others: dict[str, SourceListing] = {}
@@ -117,24 +118,32 @@ class _Builder:
 
     def cell(self, row: Row, shots: int | Literal["all"], seed: int) -> None:
         """Add a cell and its tasks."""
+        self.graph.cells.append(Cell(row=row.name, shots=shots, seed=seed, key=self._classifier(row, shots, seed)))
+
+    def _classifier(self, row: Row, shots: int | Literal["all"], seed: int) -> str:
         images, source = self._images(row, shots, seed)
-        synthetic = () if row.method is None else (self._generate(row, shots, images, source, seed),)
+        needs = () if row.method is None else (self._generate(row, shots, images, source, seed),)
         config = self.plan.classifier_of(row, shots, seed)
         start = classifier_fingerprint(config.model) if Path(config.model).is_dir() else config.model
         options = config.model_dump(mode="json", exclude={*FREE, "model"})
         identity = {"train": images.hash(), "test": self.test.hash(), "start": start, "config": options}
         settings = {"source": source, "test": self.plan.data.test, "config": config.model_dump(mode="json")}
         if row.filter is not None:
-            marks = self._marks(row.filter)
+            if row.filter.model is not None:
+                marks = self._marks(row.filter, row.filter.model)
+            else:
+                judge = self._classifier(self.rows[row.filter.row or ""], shots, seed)
+                marks, needs = filter_identity(row.filter, judge), (*needs, judge)
             identity["filter"] = marks
             settings["filter"] = {"identity": marks, "row": row.filter.model_dump(mode="json")}
-        task = Task(kind="classifier", identity=identity | self._machine(), settings=settings, needs=synthetic)
-        self.graph.cells.append(Cell(row=row.name, shots=shots, seed=seed, key=self.graph.add(task)))
+        return self.graph.add(
+            Task(kind="classifier", identity=identity | self._machine(), settings=settings, needs=needs)
+        )
 
-    def _marks(self, row_filter: RowFilter) -> dict[str, Any]:
+    def _marks(self, row_filter: RowFilter, model: str) -> dict[str, Any]:
         """What the marks of a filter depend on; its model is loaded, so that a missing one is found now."""
         if row_filter not in self._filters:
-            found = scorer_of(row_filter, self.plan.device).fingerprint
+            found = scorer_of(row_filter, self.plan.device, model).fingerprint
             self._filters[row_filter] = filter_identity(row_filter, found)
         return self._filters[row_filter]
 
@@ -175,8 +184,11 @@ class _Builder:
             identity=common
             | {"model": self._fingerprint(generator.model), "classes": list(images.classes.names)}
             | {"images": images.hash() if "images" in fields else None}
+            | _dtype(generator)
             | self._machine(),
-            settings=common | {"model": generator.model, "source": source, "concepts": generator.concepts is not None},
+            settings=common
+            | {"model": generator.model, "source": source, "concepts": generator.concepts is not None}
+            | {"dtype": generator.dtype},
             needs=tuple(needs),
         )
         return self.graph.add(task)
@@ -206,8 +218,12 @@ class _Builder:
         own |= {"batch_size": generator.batch_size}
         task = Task(
             kind="invert",
-            identity=own | {"images": images.hash(), "model": self._fingerprint(generator.model)} | self._machine(),
-            settings=own | {"model": generator.model, "source": source, "concepts": bool(needs)},
+            identity=own
+            | {"images": images.hash(), "model": self._fingerprint(generator.model)}
+            | _dtype(generator)
+            | self._machine(),
+            settings=own
+            | {"model": generator.model, "source": source, "concepts": bool(needs), "dtype": generator.dtype},
             needs=tuple(needs),
         )
         return self.graph.add(task)
@@ -216,3 +232,8 @@ class _Builder:
         if model not in self._fingerprints:
             self._fingerprints[model] = model_fingerprint(model)
         return self._fingerprints[model]
+
+
+def _dtype(generator: Generator) -> dict[str, Any]:
+    """In an identity only where a plan says it: tasks of plans without it keep their names."""
+    return {} if generator.dtype is None else {"dtype": generator.dtype}

@@ -82,8 +82,8 @@ def _source(path: str, like: str | None = None) -> SourceListing:
 
 
 @functools.cache
-def _model(name: str, device: str) -> Model:
-    return load_model(name, device=device)
+def _model(name: str, device: str, dtype: str | None = None) -> Model:
+    return load_model(name, device=device, dtype=dtype)
 
 
 def _images(source: dict[str, Any]) -> SourceListing:
@@ -96,7 +96,7 @@ def _images(source: dict[str, Any]) -> SourceListing:
 
 def _prepared(settings: dict[str, Any], concepts: list[Path], device: str) -> tuple[Model, SourceListing]:
     """The model with its concepts, and the images under the class list that it was taught."""
-    images, model = _images(settings["source"]), _model(settings["model"], device)
+    images, model = _images(settings["source"]), _model(settings["model"], device, settings["dtype"])
     if settings["concepts"]:
         model = load_concepts(model, concepts[0])
         if model.classes is None:
@@ -153,7 +153,10 @@ def _classifier(settings: dict[str, Any], out: Path, needs: list[Path], device: 
     test = _source(settings["test"], settings["source"]["train"])
     config = ClassifierTraining(**settings["config"])
     if "filter" in settings:
-        marked = mark(str(needs[0]), settings["filter"]["row"], settings["filter"]["identity"], device)
+        needs, judges = needs[:1], needs[1:]
+        row = settings["filter"]["row"]
+        model = str(judges[0] / "model") if judges else row["model"]
+        marked = mark(str(needs[0]), row, settings["filter"]["identity"], device, model)
         config = config.model_copy(update={"filter": marked.name})
     done = train_classifier(images, out=out, synthetic=needs, test=test, config=config, device=device)
     return {"test": done.test, "validation": done.validation, "images": done.images, "notes": list(done.notes)}

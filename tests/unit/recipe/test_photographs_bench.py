@@ -256,7 +256,7 @@ def test_the_folders_of_the_proof_hold_what_is_held_out_and_nothing_else(bench, 
     ]  # fmt: skip
 
 
-def test_the_plan_of_the_proof_is_legal_and_has_a_row_of_every_method_that_needs_no_filter(bench):
+def test_the_plan_of_the_proof_is_legal_and_has_a_row_of_every_method(bench):
     plan = load_plan(bench.photographs_few_shot.PLAN)
     assert plan.shots == (5, 10)
     assert len(plan.seeds) >= 5
@@ -264,6 +264,9 @@ def test_the_plan_of_the_proof_is_legal_and_has_a_row_of_every_method_that_needs
     kinds = {row.method for row in plan.rows if row.method}
     every = {kind.name for name in methods.__all__ if (kind := getattr(methods, name)) is not methods.Method}
     assert kinds == every - {"real-filter"}
+    # which plans what sd-random plans: its images, filtered by what has seen the few shots alone
+    (filtered,) = (row for row in plan.rows if row.filter)
+    assert (filtered.name, filtered.method, filtered.filter.row) == ("real-filter", "sd-random", "original")
     # as many updates at both numbers of shots: a synthetic image takes a real one's place
     updates = {shots: shots * plan.classifier_of(plan.rows[0], shots, 0).epochs for shots in plan.shots}
     assert len(set(updates.values())) == 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import ViTConfig, ViTForImageClassification
 
 from ncm_lib import InputError, SyntheticDataset
@@ -151,6 +152,28 @@ def test_a_number_of_shots_has_its_own_multiplier_and_epochs_unless_the_row_says
     assert (uses["diff-aug"], uses["diff-ii"]) == (["add", "add"], ["replace", "replace"])
 
 
+def test_a_generator_of_half_precision_inverts_and_generates_in_it_and_learns_concepts_in_full(plan, tmp_path):
+    concepts = 'dtype = "bf16"\nconcepts = { steps = 1, batch_size = 2, rank = 1 }'
+    done = compare(plan("diff-ii", seeds="0", concepts=concepts), out=tmp_path / "out")
+    assert set(states(done).values()) == {"done"}, [line["error"] for line in done.results]
+    (made,) = (tmp_path / "out" / "tasks").glob("generate-*/out/dataset.json")
+    assert json.loads(made.read_bytes())["render"]["dtype"] == "bfloat16"
+    (pool,) = (tmp_path / "out" / "tasks").glob("invert-*/out")
+    assert json.loads((pool / "pool.json").read_bytes())["dtype"] == "bfloat16"
+    (lora,) = (tmp_path / "out" / "tasks").glob("concepts-*/out/**/*lora*.safetensors")
+    assert not {torch.bfloat16, torch.float16} & {weight.dtype for weight in load_file(lora).values()}
+
+
+def test_without_a_dtype_tasks_keep_their_names_and_with_one_only_what_is_generated_has_another(plan):
+    concepts = "concepts = { steps = 1, batch_size = 2, rank = 1 }"
+    plain = task_graph(load_plan(plan("diff-ii", seeds="0", concepts=concepts)))
+    half = task_graph(load_plan(plan("diff-ii", seeds="0", concepts=f'dtype = "bf16"\n{concepts}')))
+    assert not any("dtype" in task.identity for task in plain.tasks.values())
+    kept = {plain.tasks[key].kind for key in plain.tasks.keys() & half.tasks.keys()}
+    assert kept == {"concepts", "classifier"}, "of the classifiers, the row without a generator alone"
+    assert len(plain.tasks.keys() & half.tasks.keys()) == 2
+
+
 @pytest.fixture
 def judge(tmp_path) -> Path:
     """A classifier of the plan's classes, in another order, with random weights."""
@@ -189,6 +212,29 @@ def test_a_filtered_row_trains_without_what_ncm_filter_would_drop_and_shares_its
     filter_dataset(copy, LabelProbability(judge, device="cpu"), keep=0.5)
     assert Filter.read(images, marks.stem).kept.tolist() == Filter.read(copy, "classifier").kept.tolist()
     assert len(SyntheticDataset(images)) == 4
+
+
+def test_a_filter_by_a_row_is_that_of_the_rows_classifier_of_the_same_cell(plan, tmp_path):
+    own = """
+        [[rows]]
+        name = "filtered"
+        method = "noisecutmix"
+        options = { alpha = 2.0 }
+        filter = { row = "original", keep = 0.5 }
+    """
+    done = compare(plan("noisecutmix", extra=own), out=tmp_path / "out")
+    assert set(states(done).values()) == {"done"}, [line["error"] for line in done.results]
+    assert [line["synthetic_images"] for line in done.results if line["row"] == "filtered"] == [2, 2]
+    lines = {(line["row"], line["seed"]): line for line in done.results}
+    for seed in (0, 1):
+        judge = tmp_path / "out" / lines["original", seed]["folder"] / "out" / "model"
+        (made,) = lines["filtered", seed]["synthetic"]
+        assert lines["noisecutmix", seed]["synthetic"] == [made]
+        (marks,) = (tmp_path / "out" / made / "out" / "filters").iterdir()
+        copy = tmp_path / f"copy-{seed}"
+        shutil.copytree(marks.parents[1], copy, ignore=shutil.ignore_patterns("filters"))
+        filter_dataset(copy, LabelProbability(judge, device="cpu"), keep=0.5)
+        assert Filter.read(marks.parents[1], marks.stem).kept.tolist() == Filter.read(copy, "classifier").kept.tolist()
 
 
 def test_a_filter_changes_no_row_but_its_own_and_is_known_by_its_content(plan, judge):
@@ -326,6 +372,17 @@ def test_jobs_in_processes_find_the_same_numbers_even_when_one_is_killed(plan, t
         (
             ('method = "nois', 'filter = { keep = 2, model = "x" }\nmethod = "nois'),
             "rows.1.filter.keep is 2; it takes 1 or",
+        ),
+        (('method = "nois', 'filter = { keep = 0.5 }\nmethod = "nois'), "either a model or a row"),
+        (('method = "nois', 'filter = { model = "x", row = "original" }\nmethod = "nois'), "either a model or a row"),
+        (('method = "nois', 'filter = { by = "clip", row = "original" }\nmethod = "nois'), "'?clip'?\"? takes a model"),
+        (
+            ('method = "nois', 'filter = { row = "orginal" }\nmethod = "nois'),
+            "names the row 'orginal'; there are original, noisecutmix",
+        ),
+        (
+            ('method = "nois', 'filter = { row = "noisecutmix" }\nmethod = "nois'),
+            "names the row 'noisecutmix', which is filtered itself",
         ),
         (("render = {", "at.3 = { multiplier = 2 }\nrender = {"), "at has 3, and the shots are 2"),
         (("shots = [2]", "shots = [2"), "cannot be read as a plan"),
