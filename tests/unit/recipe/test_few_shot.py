@@ -19,6 +19,7 @@ from ncm_lib.training.compare import Comparison
 from ncm_lib.training.compare_plan import load_plan
 
 BENCH = Path(__file__).parents[2] / "bench"
+MODULES = ("few_shot", "few_shot_page", "few_shot_run", "fashion")
 NAMES = ("t-shirt", "pullover", "coat", "sandal")
 EVERY_ROW = {
     "original", "CutMix", "MixUp", "sd-random", "sd-random + CutMix", "sd-random + MixUp", "noisecutmix", "diff-ii",
@@ -30,8 +31,14 @@ EVERY_ROW = {
 def few_shot(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     yield importlib.import_module("few_shot")
-    for name in ("few_shot", "fashion"):
+    for name in MODULES:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def page_parts(few_shot):
+    """What its tables are made with."""
+    return sys.modules["few_shot_page"]
 
 
 @pytest.fixture
@@ -107,19 +114,22 @@ def test_the_generator_of_the_held_out_classes_learns_them_and_is_not_the_one_of
     assert all(one.concepts is not None for one in plan.generators.values())
 
 
-def test_tables_take_the_place_of_those_between_the_marks(few_shot, tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{few_shot.START}\nold\n{few_shot.END}\nafter\n")
-    few_shot.replace_between(page, "| new |")
-    assert page.read_text() == f"before\n{few_shot.START}\n\n| new |\n\n{few_shot.END}\nafter\n"
-    shown = (BENCH.parents[1] / "docs" / "few_shot.md").read_text(encoding="utf-8")
-    assert (shown.count(few_shot.START), shown.count(few_shot.END)) == (1, 1)
+@pytest.mark.parametrize(("script", "file"), [
+    ("few_shot.py", "few_shot.md"), ("photographs_few_shot.py", "few_shot_photographs.md"),
+])  # fmt: skip
+def test_tables_take_the_place_of_those_between_the_marks(page_parts, tmp_path, script, file):
+    page, (begin, end) = tmp_path / "page.md", page_parts.marks(script)
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    page_parts.replace_between(page, script, "| new |")
+    assert page.read_text() == f"before\n{begin}\n\n| new |\n\n{end}\nafter\n"
+    shown = (BENCH.parents[1] / "docs" / file).read_text(encoding="utf-8")
+    assert (shown.count(begin), shown.count(end)) == (1, 1)
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="lacks the marks"):
-        few_shot.replace_between(page, "| new |")
+        page_parts.replace_between(page, script, "| new |")
 
 
-def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(few_shot):
+def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(page_parts):
     plan = load_plan(BENCH / "few_shot_held_out.toml")
     plan = plan.model_copy(update={"rows": plan.rows[:3], "seeds": (0, 1, 2)})
     given = {
@@ -133,7 +143,7 @@ def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(few_shot)
         for seed, accuracy in enumerate(given.get((row.name, shots), [None] * 3))
     ]
     done = Comparison(path=BENCH, results=tuple(results), failed=4, left=0)
-    lines = few_shot.tables(plan, done).splitlines()
+    lines = page_parts.tables(plan, done).splitlines()
     assert lines[2:] == [
         "| original | 51.0 ± 1.0 |  |  | failed |  |  |",
         "| CutMix | 61.0 ± 1.0 | **+10.0 (+10.0 to +10.0)** | < 0.001 | failed |  |  |",
@@ -142,7 +152,7 @@ def test_a_table_has_mean_difference_and_holm_for_each_number_of_shots(few_shot)
     assert lines[0].count("|") == lines[1].count("|") == 8
 
 
-def test_the_share_counts_by_name_what_the_judge_puts_into_its_class(few_shot):
+def test_the_share_counts_by_name_what_the_judge_puts_into_its_class(page_parts):
     module = small_resnet(2).eval()
     with torch.no_grad():
         module.classifier[-1].weight.zero_()
@@ -151,4 +161,4 @@ def test_the_share_counts_by_name_what_the_judge_puts_into_its_class(few_shot):
     ready = Preparation(resolution=32, resize=32, mean=half, std=half)
     judge = Classifier(name="says coat", module=module, classes=("bag", "coat"), preparation=ready)
     images = [Image.new("L", (32, 32), gray) for gray in (0, 100, 200)]
-    assert few_shot.share(judge, images, ["coat", "bag", "coat"]) == pytest.approx(2 / 3)
+    assert page_parts.share(judge, images, ["coat", "bag", "coat"]) == pytest.approx(2 / 3)

@@ -23,9 +23,9 @@ from ...tiny_lpips import jax_tree, random_weights, save_jax
 
 ROOT = Path(__file__).parents[3]
 MODULES = (
-    "copies", "efficientnet", "fashion", "generator", "mobilenet", "photographs_few_shot", "photographs_model",
-    "autoencoder", "checkpoint", "denoiser", "export", "perceptual", "photographs", "stages", "tokenizer",
-    "train_photographs",
+    "copies", "efficientnet", "fashion", "few_shot_page", "few_shot_run", "generator", "mobilenet",
+    "photographs_few_shot", "photographs_model", "autoencoder", "checkpoint", "denoiser", "export", "perceptual",
+    "photographs", "stages", "tokenizer", "train_photographs",
 )  # fmt: skip
 
 
@@ -254,6 +254,20 @@ def test_the_folders_of_the_proof_hold_what_is_held_out_and_nothing_else(bench, 
     assert sorted(str(file.relative_to(tmp_path / "test")) for file in (tmp_path / "test").rglob("*.png")) == [
         "Kaiser pear/Kaiser_000.png", "Kaiser pear/Kaiser_001.png", "lemon/Lemon_000.png", "lemon/Lemon_001.png",
     ]  # fmt: skip
+
+
+def test_the_proof_asks_for_its_generator_and_refuses_one_that_knows_the_fruit(bench, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench.photographs_few_shot, "HELD_OUT", ("lemon", "Kaiser pear"))
+    work = tmp_path / "proof"
+    (work / "mobilenet").mkdir(parents=True)
+    options = ["--data", str(data), "--work", str(work), "--mobilenet", "weights.pth"]
+    monkeypatch.setattr(sys, "argv", ["photographs_few_shot.py", *options])
+    with pytest.raises(SystemExit, match=r'train_photographs.py .* --hold-out "lemon,Kaiser pear"$'):
+        bench.photographs_few_shot.main()
+    (work / "variant").mkdir()
+    (work / "variant" / "classes.json").write_text('{"classes": ["lemon", "leek"]}')
+    with pytest.raises(SystemExit, match=r"was trained on \['lemon'\], which it must not know"):
+        bench.photographs_few_shot.main()
 
 
 def test_the_plan_of_the_proof_is_legal_and_has_a_row_of_every_method(bench):
