@@ -265,18 +265,29 @@ def _placed(plan: ComparePlan, folder: Path) -> ComparePlan:
     def place(text: str) -> str:
         return str(folder / text) if (folder / text).exists() else text
 
-    data = plan.data.model_copy(update={"train": place(plan.data.train), "test": place(plan.data.test)})
-    generators = {
-        name: one.model_copy(update={"model": one.model if one.model == "demo" else place(one.model)})
-        for name, one in plan.generators.items()
-    }
+    def placed(part: _Part, name: str) -> Any:
+        text = getattr(part, name)
+        return part if text is None else part.model_copy(update={name: place(text)})
+
+    def classifier(part: Any) -> Any:
+        model = part.classifier.get("model")
+        if not isinstance(model, str):
+            return part
+        return part.model_copy(update={"classifier": part.classifier | {"model": place(model)}})
+
+    generators = {name: one if one.model == "demo" else placed(one, "model") for name, one in plan.generators.items()}
     rows: list[Row] = []
     for row in plan.rows:
-        update: dict[str, Any] = {} if row.train is None else {"train": place(row.train)}
-        if row.filter is not None and row.filter.model is not None:
-            update["filter"] = row.filter.model_copy(update={"model": place(row.filter.model)})
-        rows.append(row.model_copy(update=update))
-    return plan.model_copy(update={"data": data, "generators": generators, "rows": tuple(rows)})
+        update = {} if row.filter is None else {"filter": placed(row.filter, "model")}
+        rows.append(classifier(placed(row, "train")).model_copy(update=update))
+    return classifier(plan).model_copy(
+        update={
+            "data": placed(placed(plan.data, "train"), "test"),
+            "generators": generators,
+            "rows": tuple(rows),
+            "at": {shots: classifier(at) for shots, at in plan.at.items()},
+        }
+    )
 
 
 def _checked(kind: type[BaseModel], fields: dict[str, Any], what: str) -> None:

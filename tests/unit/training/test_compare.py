@@ -174,6 +174,42 @@ def test_without_a_dtype_tasks_keep_their_names_and_with_one_only_what_is_genera
     assert len(plain.tasks.keys() & half.tasks.keys()) == 2
 
 
+def test_paths_in_a_plan_start_from_its_folder(plan, data, tiny_folder, monkeypatch, tmp_path):
+    extra = """
+        [at.2]
+        classifier = { model = "at" }
+
+        [[rows]]
+        name = "own"
+        train = "all"
+        classifier = { model = "row" }
+
+        [[rows]]
+        name = "filtered"
+        method = "noisecutmix"
+        filter = { model = "judge" }
+    """
+    names = ("all", "at", "folder", "judge", "model", "row")
+    for name in names:
+        (data / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    try:
+        file = plan(seeds="0", model="folder", extra=extra)
+        file.write_text(file.read_text().replace('model = "resnet-32px"', 'model = "model"'))
+        read = load_plan(file)
+    finally:
+        for name in names:
+            (data / name).rmdir()
+    own, filtered = read.rows[1:]
+    found = [
+        read.data.train, read.data.test, own.train, read.generators["tiny"].model, filtered.filter.model,
+        read.classifier["model"], read.at["2"].classifier["model"], own.classifier["model"],
+    ]  # fmt: skip
+    assert found == [str(data / name) for name in ("train", "test", "all", "folder", "judge", "model", "at", "row")]
+    # what is no folder there stays as it is, such as a hub id
+    assert load_plan(plan(seeds="0")).classifier["model"] == "resnet-32px"
+
+
 @pytest.fixture
 def judge(tmp_path) -> Path:
     """A classifier of the plan's classes, in another order, with random weights."""
