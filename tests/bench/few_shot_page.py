@@ -37,9 +37,9 @@ def tables(plan: ComparePlan, done: Comparison) -> str:
 def cells(line: Line, seeds: int) -> list[str]:
     """Mean and standard deviation, the paired difference with its interval, and p adjusted by Holm."""
     values = 100 * np.array(line.values)
-    if len(values) < 2:
+    if not len(values):
         return ["failed" if line.failed else "not run", "", ""]
-    mean = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+    mean = f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
     mean += f" ({len(values)} of {seeds} seeds)" if len(values) < seeds else ""
     found = line.difference
     if found is None or line.p_holm is None:
