@@ -281,6 +281,9 @@ def test_the_plan_of_the_proof_is_legal_and_has_a_row_of_every_method(bench):
     # which plans what sd-random plans: its images, filtered by what has seen the few shots alone
     (filtered,) = (row for row in plan.rows if row.filter)
     assert (filtered.name, filtered.method, filtered.filter.row) == ("real-filter", "sd-random", "original")
+    # what a paper does without learned words is done without them: with them Real-Mix would be Diff-Mix
+    untaught = {row.method for row in plan.rows if row.method and plan.generator_of(row).concepts is None}
+    assert untaught == {"real-mix", "real-guidance"}
     # as many updates at both numbers of shots: a synthetic image takes a real one's place
     updates = {shots: shots * plan.classifier_of(plan.rows[0], shots, 0).epochs for shots in plan.shots}
     assert len(set(updates.values())) == 1
