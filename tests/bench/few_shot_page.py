@@ -42,7 +42,7 @@ def cells(line: Line, seeds: int) -> list[str]:
     mean = f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
     mean += f" ({len(values)} of {seeds} seeds)" if len(values) < seeds else ""
     found = line.difference
-    if found is None or line.p_holm is None:
+    if found is None or line.p_holm is None or len(values) < 2:
         return [mean, "", ""]
     text = f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
     return [
